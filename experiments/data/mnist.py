@@ -1,0 +1,109 @@
+"""MNIST's four files: where they are, whether they are the true ones, and their arrays."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.data import fetch, idx
+from experiments.errors import DataError
+from experiments.paths import MNIST_CACHE
+
+# File name -> md5 of its unpacked bytes. The last part of a name is its number of dimensions.
+CANONICAL_MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+SOURCE_NOTE = "SOURCE.txt"
+
+
+@dataclass(frozen=True)
+class Mnist:
+    """Four arrays and their origin.
+
+    Attributes:
+        train_images, test_images: uint8 [N, 28, 28], 0 is paper and 255 is ink.
+        train_labels, test_labels: uint8 [N], the digit, 0 to 9.
+        source: where the files came from, in words.
+        digest: md5 over the md5s of the four files' unpacked bytes.
+        foreign: names of the files that differ from MNIST's own; empty for canonical MNIST.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    source: str
+    digest: str
+    foreign: tuple[str, ...]
+
+
+def load(data_dir: Path | None = None) -> Mnist:
+    """Return MNIST from `data_dir`, else $MNIST_DIR, else the cache (filled when empty).
+
+    Args:
+        data_dir: a folder with the four IDX files, plain or `.gz`; any well-formed set of
+            28x28 images with labels 0 to 9 is accepted and told apart by `Mnist.foreign`.
+
+    Raises:
+        DataError: a file is missing, damaged or mislabelled, or nothing could be fetched.
+    """
+    if data_dir is None and os.environ.get("MNIST_DIR"):
+        data_dir = Path(os.environ["MNIST_DIR"])
+    if data_dir is not None:
+        return _read_folder(data_dir, f"folder {data_dir.resolve()}")
+    if not all((MNIST_CACHE / name).is_file() for name in CANONICAL_MD5):
+        fetch.into(MNIST_CACHE, CANONICAL_MD5, SOURCE_NOTE)
+    note = MNIST_CACHE / SOURCE_NOTE
+    mnist = _read_folder(MNIST_CACHE, note.read_text().strip() if note.is_file() else "cache")
+    if mnist.foreign:
+        raise DataError(
+            f"{MNIST_CACHE / mnist.foreign[0]}: expected md5 {CANONICAL_MD5[mnist.foreign[0]]}, "
+            "found another; the cached file is damaged, delete it and run the command again."
+        )
+    return mnist
+
+
+def _read_folder(folder: Path, source: str) -> Mnist:
+    read = {name: idx.read(_find(folder, name), ndim=int(name[-7])) for name in CANONICAL_MD5}
+    arrays = [array for array, _ in read.values()]
+    for part, names in ((0, list(read)[:2]), (2, list(read)[2:])):
+        _check(arrays[part], arrays[part + 1], *(folder / name for name in names))
+    return Mnist(
+        *arrays,
+        source=source,
+        digest=idx.md5("".join(md5 for _, md5 in read.values()).encode()),
+        foreign=tuple(name for name, (_, md5) in read.items() if md5 != CANONICAL_MD5[name]),
+    )
+
+
+def _find(folder: Path, name: str) -> Path:
+    dotted = name.replace("-idx", ".idx")  # the older spelling of the same files
+    candidates = [folder / f"{stem}{end}" for stem in (name, dotted) for end in ("", ".gz")]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise DataError(
+        f"{folder}: expected {name} or {name}.gz, found neither; "
+        "give the folder that holds MNIST's four files, or no folder to have them fetched."
+    )
+
+
+def _check(images: np.ndarray, labels: np.ndarray, image_path: Path, label_path: Path) -> None:
+    if images.shape[1:] != (28, 28) or len(images) == 0:
+        raise DataError(
+            f"{image_path}: expected images of 28x28, found an array of {images.shape}; "
+            "scale them to 28x28 first."
+        )
+    if len(labels) != len(images):
+        raise DataError(
+            f"{label_path}: expected {len(images)} labels, one an image, found {len(labels)}; "
+            "take both files from the same set."
+        )
+    if labels.max() > 9:
+        raise DataError(
+            f"{label_path}: expected labels 0 to 9, found {labels.max()}; this is no set of digits."
+        )

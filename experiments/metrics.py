@@ -1,0 +1,74 @@
+"""What is measured in training, and the measuring of a network on a split."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from experiments.tasks.base import Split, Task
+
+EVAL_BATCH = 2000
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One evaluation in the course of training.
+
+    `train_*` are means over the batches since the last one, as they were trained on (augmented,
+    labels smoothed, weights moving); `val_*` are measured on the weights at the end of `epoch`,
+    without smoothing. `lr` is that of the epoch's last step. Accuracies are shares, 0 to 1.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """More accurate on validation is better; of equals, the one with the lower loss."""
+        return self.val_accuracy, -self.val_loss
+
+    def named(self) -> dict[str, float]:
+        """Return the metrics by name, without the epoch."""
+        return {name: value for name, value in asdict(self).items() if name != "epoch"}
+
+
+class Meter:
+    """Running means of loss and accuracy over batches."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.loss: Tensor | float = 0.0
+        self.correct: Tensor | float = 0.0
+
+    def add(self, loss: Tensor, correct: Tensor) -> None:
+        """Take in a batch: loss, float32, and correct, bool, of any one shape."""
+        self.count += loss.numel()
+        self.loss = self.loss + loss.detach().sum()
+        self.correct = self.correct + correct.sum()
+
+    def means(self) -> tuple[float, float]:
+        """Return mean loss and accuracy."""
+        return float(self.loss) / self.count, float(self.correct) / self.count
+
+
+@torch.inference_mode()
+def predict(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the logits of `net`, set to evaluation, for all of x [N, ...]."""
+    net.eval()
+    return torch.cat([net(batch) for batch in x.split(EVAL_BATCH)]).float()
+
+
+def mean_loss_and_accuracy(task: Task, logits: Tensor, y: Tensor) -> tuple[float, float]:
+    """Return mean loss (labels not smoothed) and accuracy of `logits` against `y`."""
+    meter = Meter()
+    meter.add(task.loss(logits, y, 0.0), task.correct(logits, y))
+    return meter.means()
+
+
+def evaluate(task: Task, net: nn.Module, split: Split) -> tuple[float, float]:
+    """Return mean loss (labels not smoothed) and accuracy of `net` on `split` (tensors)."""
+    return mean_loss_and_accuracy(task, predict(net, split.x), split.y)

@@ -1,0 +1,168 @@
+"""The command line of `train` and `tune`: typed, checked, the same as the MLproject entries.
+
+MLflow passes every parameter as text; `auto` or nothing at all stands for the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from experiments import tasks
+from experiments.errors import UserError
+from experiments.tasks.base import DataOptions, Hparams, Task
+
+UNSET = ("", "auto")
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, checked.
+
+    Attributes:
+        fixed: names of the hyper-parameters that were given; a search leaves them alone.
+    """
+
+    task: Task
+    data: DataOptions
+    hparams: Hparams
+    fixed: frozenset[str]
+    trials: int
+    seed: int
+    device: str
+    precision: str
+
+
+def training(function: Callable[[Request], None]) -> click.Command:
+    """Return the command that calls `function` with what the command line asks for."""
+
+    def callback(**given: Any) -> None:
+        function(_request(given))
+
+    return click.Command(
+        function.__module__,
+        params=[*_common(), *_of_tasks()],
+        callback=callback,
+        help=function.__doc__,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+def main(command: click.Command) -> None:
+    """Run `command`; a mistake of the user's ends in one sentence and exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end like Ctrl-C: run marked KILLED
+    try:
+        command.main(standalone_mode=False)
+    except (UserError, click.ClickException) as error:
+        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"Error: {text}", err=True)
+        sys.exit(USER_ERROR)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted; the run is marked KILLED.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _common() -> list[click.Parameter]:
+    show: Mapping[str, Any] = {"show_default": True}
+    return [
+        click.Option(["--task"], type=click.Choice(tasks.names()), default="mnist", **show),
+        click.Option(
+            ["--trials"],
+            type=click.IntRange(0, 100_000),
+            default=6,
+            help="Networks to try before the final fit; 0 takes the defaults as they are.",
+            **show,
+        ),
+        click.Option(
+            ["--seed"],
+            type=click.IntRange(0, 2**32 - 1),
+            default=0,
+            help="Of weights, order, augmentation and search.",
+            **show,
+        ),
+        click.Option(
+            ["--device"], type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", **show
+        ),
+        click.Option(
+            ["--precision"], type=click.Choice(["auto", "fp32", "bf16"]), default="auto", **show
+        ),
+    ]
+
+
+def _of_tasks() -> Iterator[click.Parameter]:
+    """Yield an option for each field of any task's data options and hyper-parameters."""
+    owners: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
+    for task in map(tasks.get, tasks.names()):
+        for settings in (task.data_options, task.hparams):
+            for name, default in _defaults(settings).items():
+                owners.setdefault(name, []).append(f"{task.name}: {default}")
+                texts.setdefault(name, _description(settings, name))
+    for name, text in texts.items():
+        yield click.Option(
+            [f"--{name}", *([f"--{name.replace('_', '-')}"] if "_" in name else [])],
+            help=f"{text[0].upper()}{text[1:]}.  [default: {'; '.join(owners[name])}]",
+            metavar="TEXT",
+        )
+
+
+def _request(given: Mapping[str, Any]) -> Request:
+    common = {name: given[name] for name in ("trials", "seed", "device", "precision")}
+    task = tasks.get(given["task"])
+    chosen = {
+        name: text
+        for name, text in given.items()
+        if name not in common and name != "task" and text not in (None, *UNSET)
+    }
+    data, hparams = _defaults(task.data_options), _defaults(task.hparams)
+    for name, text in chosen.items():
+        if name not in data and name not in hparams and text not in _defaults_anywhere(name):
+            raise UserError(
+                f"{name} is no option of task {task.name}; it has {', '.join([*data, *hparams])}."
+            )
+    fixed = {name: text for name, text in chosen.items() if name in hparams}
+    return Request(
+        task=task,
+        data=_checked(task.data_options, {n: t for n, t in chosen.items() if n in data}),
+        hparams=_checked(task.hparams, fixed),
+        fixed=frozenset(fixed),
+        **common,
+    )
+
+
+def _checked(settings: Any, values: Mapping[str, str]) -> Any:
+    try:
+        return settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise UserError(
+            f"{name} ({_description(settings, name)}): {first['msg']}; found {first['input']!r}."
+        ) from None
+
+
+def _defaults(settings: Any) -> dict[str, Any]:
+    blank = settings()
+    return {field.name: getattr(blank, field.name) for field in dataclasses.fields(settings)}
+
+
+def _defaults_anywhere(name: str) -> set[str]:
+    """Return the default of the option `name` of each task that has it, as text."""
+    found = set()
+    for task in map(tasks.get, tasks.names()):
+        for settings in (task.data_options, task.hparams):
+            if name in _defaults(settings):
+                found.add(str(_defaults(settings)[name]))
+    return found
+
+
+def _description(settings: Any, name: str) -> str:
+    return settings.__pydantic_fields__[name].description

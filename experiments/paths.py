@@ -1,0 +1,6 @@
+"""Where things stand on disk: one root for scripts, MLflow's store and the data cache."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MNIST_CACHE = ROOT / "data" / "mnist"

@@ -1,0 +1,172 @@
+"""What gate networks compute: their tables, their surfaces, their weights."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.plots import style
+
+GRID_SIDE, LOW, HIGH = 81, -0.25, 1.25  # of a decision surface, in units of the inputs
+
+
+def grid() -> np.ndarray:
+    """Return the points of a decision surface: float32 [GRID_SIDE^2, 2], second input fastest."""
+    line = np.linspace(LOW, HIGH, GRID_SIDE, dtype=np.float32)
+    return np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
+
+
+def truth_tables(
+    labels: Sequence[str], x: np.ndarray, y: np.ndarray, logits: np.ndarray
+) -> Figure:
+    """Return every gate's probabilities of a 1, row by row, with the wrong ones marked.
+
+    Args:
+        labels: names of the gates.
+        x: float [2^n, n] of 0 and 1.
+        y: float [2^n, gates] of 0 and 1, the true outputs.
+        logits: float [2^n, gates].
+    """
+    probability = 1 / (1 + np.exp(-logits))
+    wrong = (logits > 0) != (y > 0.5)
+    solved = int((~wrong.any(0)).sum())
+    rows, gates = y.shape
+    made = style.figure(
+        max(5.0, 1.8 + 0.62 * gates),
+        min(40.0, 2.4 + 0.42 * rows),
+        f"{solved} of {gates} gates solved" if gates > 1 else _verdict(labels[0], wrong),
+    )
+    axes = made.subplots()
+    image = axes.imshow(probability, cmap=style.DIVERGING, vmin=0, vmax=1, aspect="auto")
+    if rows <= 32:
+        axes.set_yticks(range(rows), ["".join(str(int(v)) for v in row) for row in x])
+        for row, gate in np.ndindex(rows, gates):
+            sure = abs(probability[row, gate] - 0.5) > 0.3
+            axes.text(
+                gate,
+                row,
+                f"{probability[row, gate]:.2f}" + (" ✗" if wrong[row, gate] else ""),
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=style.PAPER if sure else style.INK,
+            )
+    axes.set_xticks(range(gates), labels, rotation=45, ha="right")
+    style.tidy(axes, "", "gate", "inputs, first input first")
+    made.colorbar(image, ax=axes, label="probability of a 1")
+    return made
+
+
+def surfaces(labels: Sequence[str], y: np.ndarray, probability: np.ndarray) -> Figure:
+    """Return the decision surface of each gate of two inputs, with its four corners.
+
+    Args:
+        labels: names of the gates.
+        y: float [4, gates], the true outputs for the rows 00, 01, 10, 11.
+        probability: float [GRID_SIDE^2, gates] at the points of `grid`.
+    """
+    made = style.figure(*_size(len(labels), 2.6), "Where each network says 1 (line: undecided)")
+    image = None
+    for axes, gate, label in _panels(made, labels):
+        surface = probability[:, gate].reshape(GRID_SIDE, GRID_SIDE).T  # first input to the right
+        extent = (LOW, HIGH, LOW, HIGH)
+        image = axes.imshow(
+            surface, origin="lower", extent=extent, cmap=style.DIVERGING, vmin=0, vmax=1
+        )
+        if surface.min() < 0.5 < surface.max():
+            axes.contour(
+                surface, [0.5], origin="lower", extent=extent, colors=style.INK, linewidths=1.5
+            )
+        for row in range(4):
+            one = y[row, gate] > 0.5
+            axes.plot(
+                row // 2,
+                row % 2,
+                marker="o",
+                markersize=9,
+                markerfacecolor=style.VERMILION if one else style.BLUE,
+                markeredgecolor=style.PAPER,
+                markeredgewidth=1.5,
+            )
+        style.tidy(axes, label, "a", "b")
+        axes.set_xticks([0, 1])
+        axes.set_yticks([0, 1])
+    if image is not None:
+        made.colorbar(image, ax=made.axes, label="probability of a 1", shrink=0.6)
+    return made
+
+
+def networks(
+    labels: Sequence[str], weights: Mapping[str, np.ndarray], activation: str
+) -> Figure:
+    """Return each gate's network: a line's width is the weight's size, its colour the sign.
+
+    Args:
+        labels: names of the gates.
+        weights: weight1 [gates, hidden, n], bias1 [gates, hidden], weight2 [gates, hidden],
+            bias2 [gates].
+        activation: name of the hidden units' activation function.
+    """
+    made = style.figure(
+        *_size(len(labels), 2.9),
+        f"Weights: orange adds, blue subtracts; hidden units {activation}, output sigmoid",
+    )
+    for axes, gate, label in _panels(made, labels):
+        first, second = weights["weight1"][gate], weights["weight2"][gate]
+        hidden, inputs = first.shape
+        columns = (_column(inputs), _column(hidden), np.zeros(1))
+        for to, origin in np.ndindex(hidden, inputs):
+            _edge(axes, 0, columns[0][origin], columns[1][to], first[to, origin], abs(first).max())
+        for origin in range(hidden):
+            _edge(axes, 1, columns[1][origin], 0.0, second[origin], abs(second).max())
+        nodes = (
+            [(0, place, chr(97 + i), 0.0) for i, place in enumerate(columns[0])]
+            + [(1, place, "", weights["bias1"][gate, i]) for i, place in enumerate(columns[1])]
+            + [(2, 0.0, "", weights["bias2"][gate])]
+        )
+        for column, place, name, bias in nodes:
+            color = style.PAPER if column == 0 else style.VERMILION if bias > 0 else style.BLUE
+            axes.scatter(column, place, s=190, color=color, edgecolors=style.INK, zorder=3)
+            axes.text(column, place, name, ha="center", va="center", fontsize=10, zorder=4)
+        style.bare(axes, label)
+        axes.set_xlim(-0.3, 2.3)
+        axes.set_ylim(-1.3, 1.3)
+    made.supxlabel(
+        "left: inputs; middle: hidden units; right: output; a node's colour is its bias's sign",
+        fontsize=9,
+        color=style.GREY,
+    )
+    return made
+
+
+def _verdict(label: str, wrong: np.ndarray) -> str:
+    return f"{label[:24]}: {int((~wrong).sum())} of {wrong.size} rows right"
+
+
+def _size(count: int, panel: float) -> tuple[float, float]:
+    columns = min(4, count)
+    return max(5.5, panel * columns + 1), max(4.2, panel * math.ceil(count / columns) + 0.8)
+
+
+def _panels(made: Figure, labels: Sequence[str]):
+    columns = min(4, len(labels))
+    panels = made.subplots(math.ceil(len(labels) / columns), columns, squeeze=False).ravel()
+    for unused in panels[len(labels) :]:
+        unused.set_visible(False)
+    return ((axes, gate, label) for gate, (axes, label) in enumerate(zip(panels, labels)))
+
+
+def _column(count: int) -> np.ndarray:
+    return np.linspace(1, -1, count) if count > 1 else np.zeros(1)
+
+
+def _edge(axes: Axes, column: int, start: float, end: float, weight: float, most: float) -> None:
+    axes.plot(
+        (column, column + 1),
+        (start, end),
+        color=style.VERMILION if weight > 0 else style.BLUE,
+        linewidth=0.3 + 4 * abs(weight) / max(most, 1e-9),
+        zorder=1,
+    )

@@ -1,0 +1,62 @@
+"""How a search for hyper-parameters went."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from experiments.plots import style
+
+LOOKS = {
+    "complete": {"color": style.BLUE, "marker": "o"},
+    "pruned": {"color": style.GREY, "marker": "x"},
+    "failed": {"color": style.VERMILION, "marker": "v"},
+}
+
+
+def history(
+    values: Sequence[float], states: Sequence[str], objective: str, maximise: bool
+) -> Figure:
+    """Return the value of each trial and the best so far.
+
+    Args:
+        values: of the objective, trial by trial; the last one reported if pruned, NaN if none.
+        states: complete, pruned or failed, trial by trial.
+        objective: name of the metric.
+        maximise: whether more of it is better.
+    """
+    value, state = np.array(values, float), np.array(states)
+    number = np.arange(len(value))
+    done = np.where(state == "complete", value, np.nan)
+    best = (np.fmax if maximise else np.fmin).accumulate(done)
+    at = int((np.nanargmax if maximise else np.nanargmin)(done))
+    made = style.figure(8, 4.4, f"Best of {len(value)} trials: number {at}, {value[at]:.4g}")
+    axes = style.tidy(made.subplots(), "", "trial", f"{objective} (validation)")
+    axes.step(number, best, where="post", color=style.ORANGE, linewidth=2, label="best so far")
+    for name, look in LOOKS.items():
+        if (state == name).any():
+            axes.scatter(number[state == name], value[state == name], s=50, label=name, **look)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    return made
+
+
+def importances(shares: Mapping[str, float], objective: str, trials: int) -> Figure:
+    """Return the share of the objective's variance that each hyper-parameter explains.
+
+    Args:
+        shares: name -> share, together 1.
+        objective: name of the metric.
+        trials: how many trials the estimate rests on; few make it rough, and the title says so.
+    """
+    names = sorted(shares, key=shares.__getitem__)
+    rough = "; a rough guess" if trials < 20 else ""
+    made = style.figure(
+        8, 1.8 + 0.5 * len(names), f"{names[-1]} mattered most (fANOVA, {trials} trials{rough})"
+    )
+    axes = style.tidy(made.subplots(), "", f"share of the variance of {objective} explained")
+    bars = axes.barh(names, [shares[name] for name in names], color=style.BLUE)
+    axes.bar_label(bars, fmt="{:.0%}", padding=4)
+    axes.set_xlim(0, 1)
+    return made

@@ -1,0 +1,138 @@
+"""What a task is: its data, its network, its loss, its hyper-parameters and its figures.
+
+The modules of tasks import torch, the models and the plots only inside their functions, so
+that listing the tasks and their options costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Generator, Tensor, nn
+
+
+@checked_dataclass(frozen=True)
+class Hparams:
+    """Hyper-parameters that every task has; a task adds its own and sets its defaults.
+
+    Text is accepted for numbers, since command lines carry text. A value that breaks its rule
+    raises pydantic's ValidationError.
+    """
+
+    epochs: int = Field(4, ge=1, description="passes over the training set")
+    batch_size: int = Field(256, ge=2, description="samples a step")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="update rule")
+    lr: float = Field(0.01, gt=0, le=100, description="peak learning rate, above 0, at most 100")
+    warmup: float = Field(0.2, ge=0, lt=1, description="share of the steps in which lr rises")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled weight decay, 0 to 1")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of each label spread over all classes"
+    )
+    eval_every: int = Field(1, ge=1, description="epochs from one evaluation to the next")
+
+
+@checked_dataclass(frozen=True)
+class DataOptions:
+    """What a task's data can be told; a task without any uses this as it is."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A dimension of a search space: low to high, whole numbers if both are."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A dimension of a search space: one of the options."""
+
+    options: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs x [N, ...] and targets y [N, ...]: numpy arrays from disk, tensors in training."""
+
+    x: Any
+    y: Any
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A task's data, divided once and the same way for every seed.
+
+    Attributes:
+        train, val, test: train fits, val chooses, test is read once, at the end.
+        labels: what the columns of the logits stand for.
+        name, source, digest: of the data set; the digest has at most 36 characters.
+        canonical: True for the data set that the task is known by.
+        exhaustive: True if the data are all there is, so that the three splits are one.
+        facts: what else a client of the model needs, as JSON-able values.
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    labels: tuple[str, ...]
+    name: str
+    source: str
+    digest: str
+    canonical: bool
+    exhaustive: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Input:
+    """The one input of a task's graph: its name, numpy dtype and meaning, for any client."""
+
+    name: str
+    dtype: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task; everything that differs between tasks is a field here.
+
+    Attributes:
+        load: data options -> Splits.
+        network: plain keyword arguments (a net's `config`) -> the net, freshly initialised.
+        build: splits, hyper-parameters -> the net to train.
+        loss: logits, y, label smoothing -> float32 loss of each sample (and net of a bank).
+        correct: logits, y -> bool of the same shape.
+        outputs: net, x -> the graph's outputs by name, `logits` and `probabilities` among them.
+        choose: trained net, validation split (tensors) -> the net to keep.
+        augment: x, hyper-parameters, generator -> x, for training batches.
+        figures: net, test split (numpy), logits (numpy), splits -> (name, figure) pairs.
+        space: what a search may vary.
+        objective: the metric of `metrics.EpochMetrics` that a search optimises.
+        mixed_precision: whether its training gains from bf16 where the hardware has it.
+    """
+
+    name: str
+    input: Input
+    hparams: type[Hparams]
+    data_options: type[DataOptions]
+    load: Callable[[Any], Splits]
+    network: Callable[..., nn.Module]
+    build: Callable[[Splits, Any], nn.Module]
+    loss: Callable[[Tensor, Tensor, float], Tensor]
+    correct: Callable[[Tensor, Tensor], Tensor]
+    outputs: Callable[[Any, Tensor], dict[str, Tensor]]
+    choose: Callable[[Any, Split], nn.Module]
+    augment: Callable[[Tensor, Any, Generator], Tensor]
+    figures: Callable[[Any, Split, Any, Splits], Iterator[tuple[str, Figure]]]
+    space: Mapping[str, Range | Choice]
+    objective: Literal["val_loss", "val_accuracy"]
+    mixed_precision: bool

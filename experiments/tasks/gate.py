@@ -1,0 +1,181 @@
+"""Logic gates: n switches to the outputs of one or all gates, learned by a bank of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import md5
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from experiments.data import truth_table
+from experiments.tasks.base import (
+    Choice,
+    DataOptions,
+    Hparams,
+    Input,
+    Range,
+    Split,
+    Splits,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Generator, Tensor, nn
+
+
+@checked_dataclass(frozen=True)
+class GateHparams(Hparams):
+    """Hyper-parameters of a bank of gate networks; an epoch is one pass over the truth table."""
+
+    epochs: int = Field(200, ge=1, description="passes over the truth table")
+    batch_size: int = Field(1024, ge=2, description="rows of the truth table a step")
+    lr: float = Field(0.1, gt=0, le=100, description="peak learning rate, above 0, at most 100")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay, 0 to 1")
+    eval_every: int = Field(10, ge=1, description="epochs from one evaluation to the next")
+    restarts: int = Field(64, ge=1, le=65536, description="networks started for each gate")
+    hidden: int = Field(4, ge=1, le=1024, description="hidden units of each network")
+    activation: Literal["tanh", "relu", "sigmoid"] = Field(
+        "tanh", description="activation function of the hidden units"
+    )
+
+
+@checked_dataclass(frozen=True)
+class GateOptions(DataOptions):
+    """Which gates."""
+
+    gate: str = Field(
+        "all",
+        description="all 16 gates of two inputs, one name (xor, nand, ...), a family with its "
+        "number of inputs (parity4, majority3), or a truth table as bits (01101001)",
+    )
+
+    @field_validator("gate")
+    @classmethod
+    def _known(cls, gate: str) -> str:
+        truth_table.parse(gate)
+        return gate.strip().lower()
+
+
+def load(options: GateOptions) -> Splits:
+    """Return the truth table as all three splits: float32 x [2^n, n], y [2^n, gates]."""
+    bits = truth_table.parse(options.gate)
+    y = truth_table.outputs(bits)
+    x = truth_table.inputs(len(y).bit_length() - 1)
+    table = Split(x, y)
+    return Splits(
+        train=table,
+        val=table,
+        test=table,
+        labels=tuple(bits),
+        name=f"truth table of {options.gate}",
+        source="computed from the definition of each gate",
+        digest=md5(repr(bits).encode(), usedforsecurity=False).hexdigest(),
+        canonical=options.gate == "all",
+        exhaustive=True,
+        facts={"truth_tables": bits},
+    )
+
+
+def network(**config: object) -> nn.Module:
+    from models.mlp import GateBank
+
+    return GateBank(**config)  # type: ignore[arg-type]
+
+
+def build(splits: Splits, hparams: GateHparams) -> nn.Module:
+    return network(
+        inputs=splits.train.x.shape[1],
+        nets=(len(splits.labels), hparams.restarts),
+        hidden=hparams.hidden,
+        activation=hparams.activation,
+    )
+
+
+def loss(logits: Tensor, y: Tensor, label_smoothing: float) -> Tensor:
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    target = y * (1 - label_smoothing) + label_smoothing / 2
+    return binary_cross_entropy_with_logits(logits, _like(target, logits), reduction="none")
+
+
+def correct(logits: Tensor, y: Tensor) -> Tensor:
+    return (logits > 0) == (_like(y, logits) > 0.5)
+
+
+def _like(y: Tensor, logits: Tensor) -> Tensor:
+    """Repeat y [B, gates] over the restarts, if `logits` [B, gates, restarts] has them."""
+    return y.reshape(*y.shape, *[1] * (logits.ndim - y.ndim)).expand_as(logits)
+
+
+def outputs(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    hidden = net.hidden(x)
+    logits = net.output(hidden)
+    return {"logits": logits, "probabilities": logits.sigmoid(), "hidden": hidden}
+
+
+def choose(net: nn.Module, val: Split) -> nn.Module:
+    """Return the bank of each gate's best restart: the one with the least loss on its table."""
+    import torch
+
+    with torch.inference_mode():
+        best = loss(net(val.x), val.y, 0.0).mean(0).argmin(1)
+    return net.choose(best)
+
+
+def augment(x: Tensor, hparams: GateHparams, noise: Generator) -> Tensor:
+    return x
+
+
+def figures(
+    net: nn.Module, test: Split, logits: np.ndarray, splits: Splits
+) -> Iterator[tuple[str, Figure]]:
+    from experiments.plots import architecture, gates
+
+    config = net.config
+    sizes = (config["inputs"], config["hidden"], 1)
+    copies = f"; {len(splits.labels)} such, one a gate" if len(splits.labels) > 1 else ""
+    yield "architecture", architecture.neurons(sizes, (config["activation"], "sigmoid"), copies)
+    yield "predictions", gates.truth_tables(splits.labels, test.x, test.y, logits)
+    weights = {name: value.detach().cpu().numpy() for name, value in net.named_parameters()}
+    yield "networks", gates.networks(splits.labels, weights, config["activation"])
+    if test.x.shape[1] == 2:
+        grid = gates.grid()
+        yield "surfaces", gates.surfaces(splits.labels, test.y, _probabilities(net, grid))
+
+
+def _probabilities(net: nn.Module, x: np.ndarray) -> np.ndarray:
+    import torch
+
+    device = next(net.parameters()).device
+    with torch.inference_mode():
+        return net(torch.from_numpy(x).to(device)).sigmoid().cpu().numpy()
+
+
+TASK = Task(
+    name="gate",
+    input=Input(
+        name="x", dtype="float32", meaning="the switches, 0 is off and 1 is on, first input first"
+    ),
+    hparams=GateHparams,
+    data_options=GateOptions,
+    load=load,
+    network=network,
+    build=build,
+    loss=loss,
+    correct=correct,
+    outputs=outputs,
+    choose=choose,
+    augment=augment,
+    figures=figures,
+    space={
+        "lr": Range(2e-2, 3e-1, log=True),
+        "hidden": Range(2, 8),
+        "activation": Choice(("tanh", "relu", "sigmoid")),
+    },
+    objective="val_loss",
+    mixed_precision=False,
+)

@@ -1,0 +1,161 @@
+"""Handwritten digits: 28x28 pixels to one of ten classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from experiments.data import mnist
+from experiments.tasks.base import (
+    Choice,
+    DataOptions,
+    Hparams,
+    Input,
+    Range,
+    Split,
+    Splits,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Generator, Tensor, nn
+
+VAL_SHARE = 1 / 12  # 5,000 of 60,000
+SPLIT_SEED = 0  # never the run's seed: validation accuracies of all runs compare
+
+
+@checked_dataclass(frozen=True)
+class MnistHparams(Hparams):
+    """Hyper-parameters of the digit network."""
+
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="share of each label spread over all classes"
+    )
+    shift: int = Field(1, ge=0, le=8, description="largest random shift of a digit, in pixels")
+    width: int = Field(32, ge=1, le=512, description="channels of the first convolution")
+    hidden: int = Field(128, ge=1, le=4096, description="units of the hidden linear layer")
+
+
+@checked_dataclass(frozen=True)
+class MnistOptions(DataOptions):
+    """Where the digits are."""
+
+    data_dir: Path | None = Field(
+        None, description="folder with the four IDX files; default: $MNIST_DIR, else fetched once"
+    )
+
+
+def load(options: MnistOptions) -> Splits:
+    """Return MNIST: 55,000 train, 5,000 val (stratified), 10,000 test; uint8 images [N, 28, 28]."""
+    data = mnist.load(options.data_dir)
+    labels = data.train_labels.astype(np.int64)
+    val = stratified(labels, VAL_SHARE, SPLIT_SEED)
+    return Splits(
+        train=Split(data.train_images[~val], labels[~val]),
+        val=Split(data.train_images[val], labels[val]),
+        test=Split(data.test_images, data.test_labels.astype(np.int64)),
+        labels=tuple("0123456789"),
+        name="not canonical MNIST" if data.foreign else "MNIST",
+        source=data.source,
+        digest=data.digest,
+        canonical=not data.foreign,
+    )
+
+
+def stratified(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Return a bool mask [N] that holds `share` of each class of `labels`, drawn with `seed`."""
+    random = np.random.default_rng(seed)
+    mask = np.zeros(len(labels), bool)
+    rank = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        rank[members] = (random.permutation(len(members)) + 0.5) / len(members)
+    mask[np.argsort(rank, kind="stable")[: round(share * len(labels))]] = True
+    return mask
+
+
+def network(**config: int) -> nn.Module:
+    import torch
+
+    from models.cnn import DigitCNN
+
+    return DigitCNN(**config).to(memory_format=torch.channels_last)
+
+
+def build(splits: Splits, hparams: MnistHparams) -> nn.Module:
+    return network(width=hparams.width, hidden=hparams.hidden)
+
+
+def loss(logits: Tensor, y: Tensor, label_smoothing: float) -> Tensor:
+    from torch.nn.functional import cross_entropy
+
+    return cross_entropy(logits, y, label_smoothing=label_smoothing, reduction="none")
+
+
+def correct(logits: Tensor, y: Tensor) -> Tensor:
+    return logits.argmax(1) == y
+
+
+def outputs(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    logits = net(x)
+    return {"logits": logits, "probabilities": logits.softmax(1)}
+
+
+def augment(x: Tensor, hparams: MnistHparams, noise: Generator) -> Tensor:
+    from experiments.augment import shifted
+
+    return shifted(x, hparams.shift, noise) if hparams.shift else x
+
+
+def choose(net: nn.Module, val: Split) -> nn.Module:
+    return net
+
+
+def figures(
+    net: nn.Module, test: Split, logits: np.ndarray, splits: Splits
+) -> Iterator[tuple[str, Figure]]:
+    import torch
+
+    from experiments.layers import describe
+    from experiments.plots import architecture, digits
+
+    example = torch.tensor(test.x[:2], device=next(net.parameters()).device)
+    yield "architecture", architecture.blocks(describe(net, example), "image", test.x.shape[1:])
+    yield "predictions", digits.predictions(test.x, test.y, logits)
+    yield "confusion", digits.confusion(test.y, logits)
+
+
+TASK = Task(
+    name="mnist",
+    input=Input(
+        name="image",
+        dtype="uint8",
+        meaning="digits, 28x28 pixels, 0 is paper and 255 is ink, longer side of the ink 20 "
+        "pixels, its centre of mass in the middle",
+    ),
+    hparams=MnistHparams,
+    data_options=MnistOptions,
+    load=load,
+    network=network,
+    build=build,
+    loss=loss,
+    correct=correct,
+    outputs=outputs,
+    choose=choose,
+    augment=augment,
+    figures=figures,
+    space={
+        "lr": Range(2e-3, 3e-2, log=True),
+        "weight_decay": Range(1e-3, 1e-1, log=True),
+        "label_smoothing": Range(0.0, 0.2),
+        "width": Choice((24, 32, 40)),
+    },
+    objective="val_accuracy",
+    mixed_precision=True,
+)

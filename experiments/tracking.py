@@ -1,0 +1,324 @@
+"""The one door to MLflow: runs, metrics, figures, data sets and the model registry.
+
+`Run` records; `NullRun` has the same methods and does nothing, so no caller ever asks whether
+anything is recorded. mlflow is imported inside the functions: it takes two seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from experiments.errors import UserError
+from experiments.paths import ROOT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
+
+    from experiments.tasks.base import Splits
+
+CHAMPION = "champion"
+STORE = ROOT / "mlflow.db"
+LIBRARIES = ("torch", "torchvision", "mlflow", "onnx", "onnxruntime", "optuna", "numpy")
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+def connect() -> MlflowClient:
+    """Point MLflow at $MLFLOW_TRACKING_URI, else at the project's own store; return its client."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        mlflow.set_tracking_uri(f"sqlite:///{STORE}")
+        with contextlib.chdir(ROOT):  # a new store puts its artifacts below the current folder
+            mlflow.get_experiment("0")
+    return mlflow.MlflowClient()
+
+
+class Recorder(Protocol):
+    """What a run takes in. `status` is how it ends, unless an exception decides."""
+
+    status: Status
+
+    def params(self, values: Mapping[str, object]) -> None: ...
+    def tags(self, values: Mapping[str, object]) -> None: ...
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
+    def figure(self, name: str, figure: Figure) -> None: ...
+    def dataset(self, splits: Splits) -> None: ...
+    def child(self, name: str) -> contextlib.AbstractContextManager[Recorder]: ...
+
+
+class NullRun:
+    """A run that keeps nothing."""
+
+    status: Status = "FINISHED"
+
+    def params(self, values: Mapping[str, object]) -> None: ...
+    def tags(self, values: Mapping[str, object]) -> None: ...
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
+    def figure(self, name: str, figure: Figure) -> None: ...
+    def dataset(self, splits: Splits) -> None: ...
+
+    @contextmanager
+    def child(self, name: str) -> Iterator[NullRun]:
+        yield NullRun()
+
+
+class Run:
+    """An MLflow run that is open."""
+
+    status: Status = "FINISHED"
+
+    def __init__(self, run_id: str) -> None:
+        self.id = run_id
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Log parameters; those that `mlflow run` has logged as text already stay as they are."""
+        import mlflow
+
+        known = mlflow.get_run(self.id).data.params
+        mlflow.log_params({name: v for name, v in values.items() if name not in known})
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        """Set tags; values become text."""
+        import mlflow
+
+        mlflow.set_tags({name: str(value) for name, value in values.items()})
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics, at a step or once."""
+        import mlflow
+
+        mlflow.log_metrics(dict(values), step=step)
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """Log a figure as figures/NAME.png."""
+        import mlflow
+
+        mlflow.log_figure(figure, f"figures/{name}.png")
+
+    def dataset(self, splits: Splits) -> None:
+        """Log the name, digest and origin of the data."""
+        import mlflow
+        from mlflow.data.code_dataset_source import CodeDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+
+        source = CodeDatasetSource({"origin": splits.source})
+        data = MetaDataset(source, name=splits.name, digest=splits.digest)
+        mlflow.log_input(data, context="training")
+
+    @contextmanager
+    def child(self, name: str) -> Iterator[Run]:
+        """Open a nested run for the time of the context."""
+        with _opened(run_name=name, nested=True) as run:
+            yield run
+
+
+@contextmanager
+def start(name: str) -> Iterator[Run]:
+    """Open a run, or go on with the one that `mlflow run` has made; it ends with a true status.
+
+    The status is FINISHED, or FAILED after an exception, or KILLED after an interruption.
+    """
+    connect()
+    with _opened(run_name=name) as run:
+        run.tags({f"version.{library}": version(library) for library in LIBRARIES})
+        run.tags({"version.python": platform.python_version(), "machine": platform.machine()})
+        yield run
+
+
+@contextmanager
+def _opened(**how: Any) -> Iterator[Run]:
+    import mlflow
+
+    run = Run(mlflow.start_run(**how).info.run_id)
+    status: Status = "FAILED"
+    try:
+        yield run
+        status = run.status
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        mlflow.end_run(status)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version: `name` and `number`, its tags, and what was stored with it."""
+
+    name: str
+    number: int
+    run_id: str
+    tags: Mapping[str, str]
+    metadata: Mapping[str, Any]
+
+    @property
+    def uri(self) -> str:
+        """Return models:/NAME/NUMBER."""
+        return f"models:/{self.name}/{self.number}"
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.number}"
+
+
+def register_torch(
+    net: Any, name: str, example: np.ndarray, metadata: Mapping[str, Any]
+) -> Version:
+    """Register `net` as a new version of `name`, as an exported program, free of pickle.
+
+    Args:
+        net: torch module in evaluation mode, on the CPU.
+        example: [2, ...], two samples of what `net` takes; the batch size stays free.
+        metadata: JSON-able; stored with the model.
+    """
+    import mlflow.pytorch
+    import torch
+
+    with torch.inference_mode():
+        output = net(torch.tensor(example)).numpy()
+    info = mlflow.pytorch.log_model(
+        net,
+        name="model",
+        registered_model_name=name,
+        input_example=example,
+        signature=_signature({None: example}, {None: output}),
+        pip_requirements=[f"torch=={version('torch').split('+')[0]}"],
+        metadata=dict(metadata),
+    )
+    return find(f"models:/{name}/{info.registered_model_version}")
+
+
+def register_onnx(
+    graph: Any,
+    name: str,
+    examples: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    metadata: Mapping[str, Any],
+) -> Version:
+    """Register an ONNX graph (ModelProto) as a new version of `name`, in the open run.
+
+    Args:
+        examples, outputs: name -> array [B, ...] of the graph's inputs and outputs.
+        metadata: JSON-able; stored with the model.
+    """
+    import mlflow.onnx
+
+    info = mlflow.onnx.log_model(
+        graph,
+        name="onnx",
+        registered_model_name=name,
+        signature=_signature(examples, outputs),
+        save_as_external_data=False,
+        onnx_execution_providers=["CPUExecutionProvider"],
+        pip_requirements=[f"{library}=={version(library)}" for library in ("onnx", "onnxruntime")],
+        metadata=dict(metadata),
+    )
+    return find(f"models:/{name}/{info.registered_model_version}")
+
+
+def _signature(
+    inputs: Mapping[Any, np.ndarray], outputs: Mapping[Any, np.ndarray]
+) -> ModelSignature:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    def schema(arrays: Mapping[Any, np.ndarray]) -> Schema:
+        return Schema([TensorSpec(a.dtype, (-1, *a.shape[1:]), name) for name, a in arrays.items()])
+
+    return ModelSignature(inputs=schema(inputs), outputs=schema(outputs))
+
+
+def load_torch(model: Version) -> Any:
+    """Return the torch program of a registered version: tensor in, logits out."""
+    import mlflow.pytorch
+
+    return mlflow.pytorch.load_model(model.uri)
+
+
+def onnx_file(model: Version) -> Path:
+    """Return the path of a registered version's ONNX file."""
+    import mlflow
+
+    return Path(mlflow.artifacts.download_artifacts(f"{model.uri}/model.onnx"))
+
+
+def find(uri: str, how_to_make: str = "") -> Version:
+    """Return the registered version that `uri` names: models:/NAME@ALIAS or models:/NAME/NUMBER.
+
+    Args:
+        how_to_make: a command that would make such a version; part of the message if there is none.
+
+    Raises:
+        UserError: no such version; the message lists what there is, or how to make it.
+    """
+    name, mark, which = _parse(uri)
+    advice = f" Make one with: {how_to_make}" if how_to_make else ""
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not STORE.is_file():
+        raise UserError(f"There is no model {name!r} yet: nothing is registered in {ROOT}.{advice}")
+    client = connect()
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import get_model_info
+
+    try:
+        get = client.get_model_version_by_alias if mark == "@" else client.get_model_version
+        found = get(name, which)
+        metadata = get_model_info(f"models:/{name}/{found.version}").metadata or {}
+    except MlflowException:
+        raise UserError(f"There is no {uri}. {_listing(client, name)}{advice}") from None
+    return Version(name, int(found.version), found.run_id or "", dict(found.tags), metadata)
+
+
+def champion(name: str) -> Version | None:
+    """Return the version of `name` that bears the alias `champion`, if any does."""
+    try:
+        return find(f"models:/{name}@{CHAMPION}")
+    except UserError:
+        return None
+
+
+def crown(model: Version) -> None:
+    """Give `model` the alias `champion`, which leaves the version that had it."""
+    connect().set_registered_model_alias(model.name, CHAMPION, str(model.number))
+
+
+def tag(model: Version, values: Mapping[str, object]) -> None:
+    """Set tags on a registered version."""
+    client = connect()
+    for name, value in values.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        client.set_model_version_tag(model.name, str(model.number), name, text)
+
+
+def _parse(uri: str) -> tuple[str, str, str]:
+    rest = uri.removeprefix("models:/")
+    mark = "@" if "@" in rest else "/"
+    name, _, which = rest.partition(mark)
+    if rest == uri or not name or not which:
+        raise UserError(
+            f"model: expected models:/NAME@ALIAS or models:/NAME/NUMBER, found {uri!r}."
+        )
+    return name, mark, which
+
+
+def _listing(client: MlflowClient, name: str) -> str:
+    models = {m.name: m for m in client.search_registered_models()}
+    if name not in models:
+        return f"Registered models: {', '.join(models) or 'none'}."
+    numbers = [v.version for v in client.search_model_versions(f"name = '{name}'")]
+    aliases = [f"@{alias}" for alias in models[name].aliases]
+    return f"{name} has {', '.join([*aliases, *map(str, sorted(map(int, numbers)))])}."

@@ -1,0 +1,128 @@
+"""The main command: search, fit, evaluate, draw, record, register, promote.
+
+    python -m experiments.train --task mnist --trials 2 --seed 7
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from experiments import options, promotion, tracking, tune
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+    from experiments.job import Job
+    from experiments.metrics import EpochMetrics
+    from experiments.options import Request
+    from experiments.tracking import Recorder, Version
+
+
+def train(request: Request) -> None:
+    """Search for hyper-parameters, train with the best, record everything, register the model."""
+    from experiments.job import Job
+
+    with tracking.start(f"train {request.task.name}") as run:
+        job = Job.prepare(request)
+        run.params(job.described())
+        run.dataset(job.splits)
+        if request.trials:
+            outcome = tune.search(job, request.trials, request.fixed, run)
+            tune.log_outcome(outcome, job.task, run)
+            job = replace(job, hparams=outcome.hparams)
+        run.params(job.named_hparams())
+        net, history, seconds = fit(job, run)
+        measured, logits = evaluate(job, net)
+        run.metrics({**measured, "fit_seconds": seconds})
+        draw(job, net, history, logits, run)
+        version = register(job, net, measured, run.id)
+        promoted, reason = promote(version)
+        run.tags({"registered": version, "promoted": promoted, "promotion_reason": reason})
+    print(
+        f"{version}: test accuracy {measured['test_accuracy']:.4f}, fitted in {seconds:.1f} s.\n"
+        f"It {'is now' if promoted else 'is not'} the champion: {reason}.\n"
+        f"Next: mlflow ui, or python export/to_onnx.py --task {job.task.name}"
+    )
+
+
+def fit(job: Job, run: Recorder) -> tuple[nn.Module, list[EpochMetrics], float]:
+    """Return the trained net that is kept, the course of the training, and its seconds."""
+    net, history = job.net(), []
+    started = time.perf_counter()
+    for metrics in job.fit(net, "final fit"):
+        run.metrics(metrics.named(), step=metrics.epoch)
+        history.append(metrics)
+    return job.task.choose(net, job.val), history, time.perf_counter() - started
+
+
+def evaluate(job: Job, net: nn.Module) -> tuple[dict[str, float], Any]:
+    """Return final metrics and the test logits, float32 [N, ...]; the one reading of the test set."""
+    from experiments.device import to_device
+    from experiments.metrics import mean_loss_and_accuracy, predict
+
+    measured: dict[str, float] = {}
+    for name, split in (("kept_val", job.val), ("test", to_device(job.splits.test, job.device))):
+        logits = predict(net, split.x)
+        loss, accuracy = mean_loss_and_accuracy(job.task, logits, split.y)
+        measured |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+    return measured, logits.cpu().numpy()
+
+
+def draw(
+    job: Job, net: nn.Module, history: Sequence[EpochMetrics], logits: Any, run: Recorder
+) -> None:
+    """Log the figures of a training."""
+    from experiments.plots import training
+
+    kept = max(history, key=lambda metrics: metrics.rank).epoch
+    series = {name: [m.named()[name] for m in history] for name in history[0].named()}
+    run.figure("training", training.curves([m.epoch for m in history], series, kept))
+    for name, figure in job.task.figures(net, job.splits.test, logits, job.splits):
+        run.figure(name, figure)
+
+
+def register(job: Job, net: Any, measured: dict[str, float], run_id: str) -> Version:
+    """Register the net with all that is needed to rebuild, judge and export it."""
+    from dataclasses import asdict
+
+    metadata = {
+        "task": job.task.name,
+        "config": net.config,
+        "labels": list(job.splits.labels),
+        "facts": dict(job.splits.facts),
+        "hparams": asdict(job.hparams),
+        "seed": job.seed,
+        "data_name": job.splits.name,
+        "data_digest": job.splits.digest,
+        "canonical": job.splits.canonical,
+        "val_accuracy": measured["kept_val_accuracy"],
+        "val_loss": measured["kept_val_loss"],
+        "test_accuracy": measured["test_accuracy"],
+        "run_id": run_id,
+    }
+    net = net.cpu().eval()
+    example = job.splits.test.x[:2]
+    version = tracking.register_torch(net, job.task.name, example, metadata)
+    shown = ("val_accuracy", "val_loss", "test_accuracy", "data_name", "data_digest", "seed")
+    tracking.tag(version, {name: metadata[name] for name in shown})
+    return version
+
+
+def promote(version: Version) -> tuple[bool, str]:
+    """Give `version` the alias `champion` if the rule says so; return whether, and why."""
+    champion = tracking.champion(version.name)
+    better, reason = promotion.verdict(version.metadata, champion and champion.metadata)
+    if better:
+        tracking.crown(version)
+    tracking.tag(version, {"promotion_reason": reason})
+    return better, reason
+
+
+command = options.training(train)
+
+if __name__ == "__main__":
+    options.main(command)
