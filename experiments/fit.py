@@ -69,7 +69,8 @@ def fit(
     order = Generator().manual_seed(seeds(seed).order)
     noise = Generator().manual_seed(seeds(seed).noise)
     autocast = torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32")
-    best, best_weights, meter = None, None, Meter()
+    best: EpochMetrics | None = None
+    best_weights, meter = net.state_dict(), Meter()
 
     for epoch in range(1, hparams.epochs + 1):
         net.train()
@@ -88,7 +89,9 @@ def fit(
             continue
         metrics = EpochMetrics(epoch, *meter.means(), *evaluate(task, net, val), lr)
         if not math.isfinite(metrics.train_loss + metrics.val_loss):
-            raise Diverged(f"training diverged in epoch {epoch}; try a smaller lr than {hparams.lr:g}.")
+            raise Diverged(
+                f"training diverged in epoch {epoch}; try a smaller lr than {hparams.lr:g}."
+            )
         if best is None or metrics.rank > best.rank:
             best, best_weights = metrics, copy.deepcopy(net.state_dict())
         meter = Meter()

@@ -14,7 +14,7 @@ from experiments import device as devices
 from experiments.fit import fit, initialise
 from experiments.metrics import EpochMetrics
 from experiments.options import Request
-from experiments.tasks.base import Hparams, Split, Splits, Task
+from experiments.tasks.base import DataOptions, Hparams, Split, Splits, Task
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Job:
     """A task with its data and settings; `train` and `val` are tensors on `device`."""
 
     task: Task
+    data: DataOptions
     splits: Splits
     train: Split
     val: Split
@@ -39,6 +40,7 @@ class Job:
             tqdm.write(f"Data: {splits.name}, from {splits.source}, digest {splits.digest}")
         return cls(
             task=request.task,
+            data=request.data,
             splits=splits,
             train=devices.to_device(splits.train, device),
             val=devices.to_device(splits.val, device),

@@ -1,6 +1,8 @@
 """What a network is made of: its layers in the order in which a sample passes them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +33,8 @@ def describe(net: nn.Module, example: Tensor) -> list[Layer]:
     layers: list[Layer] = []
     net.eval()
 
-    def record(name: str):
-        def hook(module: nn.Module, _: object, output: Tensor) -> None:
+    def record(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(module: nn.Module, _: Any, output: Tensor) -> None:
             parameters = sum(p.numel() for p in module.parameters())
             kind = type(module).__name__
             layers.append(Layer(name, kind, _detail(module), tuple(output.shape[1:]), parameters))

@@ -1,5 +1,7 @@
 """The optimiser and the course of its learning rate."""
 
+from typing import Any
+
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -16,12 +18,12 @@ def build(net: nn.Module, hparams: Hparams, steps: int) -> tuple[Optimizer, Lamb
     Args:
         steps: how many steps the whole training takes; lr peaks after `hparams.warmup` of them.
     """
-    rule = {"lr": hparams.lr, "weight_decay": hparams.weight_decay}
+    rule: dict[str, Any] = {"lr": hparams.lr, "weight_decay": hparams.weight_decay, "fused": True}
     optimizer: Optimizer
     if hparams.optimizer == "adamw":
-        optimizer = AdamW(net.parameters(), betas=ADAM_BETAS, fused=True, **rule)
+        optimizer = AdamW(net.parameters(), betas=ADAM_BETAS, **rule)
     else:
-        optimizer = SGD(net.parameters(), momentum=SGD_MOMENTUM, nesterov=True, fused=True, **rule)
+        optimizer = SGD(net.parameters(), momentum=SGD_MOMENTUM, nesterov=True, **rule)
     rise = max(1, round(hparams.warmup * steps))
     return optimizer, LambdaLR(
         optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise))

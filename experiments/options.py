@@ -6,8 +6,6 @@ MLflow passes every parameter as text; `auto` or nothing at all stands for the d
 from __future__ import annotations
 
 import dataclasses
-import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +18,6 @@ from experiments.errors import UserError
 from experiments.tasks.base import DataOptions, Hparams, Task
 
 UNSET = ("", "auto")
-USER_ERROR, INTERRUPTED = 2, 130
 
 
 @dataclass(frozen=True)
@@ -54,20 +51,6 @@ def training(function: Callable[[Request], None]) -> click.Command:
         help=function.__doc__,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-
-
-def main(command: click.Command) -> None:
-    """Run `command`; a mistake of the user's ends in one sentence and exit code 2."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end like Ctrl-C: run marked KILLED
-    try:
-        command.main(standalone_mode=False)
-    except (UserError, click.ClickException) as error:
-        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"Error: {text}", err=True)
-        sys.exit(USER_ERROR)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; the run is marked KILLED.", err=True)
-        sys.exit(INTERRUPTED)
 
 
 def _common() -> list[click.Parameter]:

@@ -24,7 +24,6 @@ def verdict(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) ->
         (version["val_accuracy"], -version["val_loss"]) for version in (candidate, champion)
     )
     shown = (
-        f"validation accuracy {new[0]:.4f}, loss {-new[1]:.4g} "
-        f"against {old[0]:.4f}, {-old[1]:.4g}"
+        f"validation accuracy {new[0]:.4f}, loss {-new[1]:.4g} against {old[0]:.4f}, {-old[1]:.4g}"
     )
     return new > old, f"{'better' if new > old else 'not better'} on validation: {shown}"

@@ -189,13 +189,14 @@ def register_torch(
     import mlflow.pytorch
     import torch
 
+    net = net.to(memory_format=torch.contiguous_format)  # as the archive's format wants it
     with torch.inference_mode():
         output = net(torch.tensor(example)).numpy()
     info = mlflow.pytorch.log_model(
         net,
         name="model",
         registered_model_name=name,
-        input_example=example,
+        input_example=example.copy(),  # ours are read-only, and torch warns of those
         signature=_signature({None: example}, {None: output}),
         pip_requirements=[f"torch=={version('torch').split('+')[0]}"],
         metadata=dict(metadata),

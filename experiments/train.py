@@ -1,6 +1,6 @@
 """The main command: search, fit, evaluate, draw, record, register, promote.
 
-    python -m experiments.train --task mnist --trials 2 --seed 7
+python -m experiments.train --task mnist --trials 2 --seed 7
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import options, promotion, tracking, tune
+from experiments import cli, options, promotion, tracking, tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ def fit(job: Job, run: Recorder) -> tuple[nn.Module, list[EpochMetrics], float]:
 
 
 def evaluate(job: Job, net: nn.Module) -> tuple[dict[str, float], Any]:
-    """Return final metrics and the test logits, float32 [N, ...]; the one reading of the test set."""
+    """Return final metrics and the test logits, float32 [N, ...]; test is read here, only here."""
     from experiments.device import to_device
     from experiments.metrics import mean_loss_and_accuracy, predict
 
@@ -95,6 +95,7 @@ def register(job: Job, net: Any, measured: dict[str, float], run_id: str) -> Ver
         "labels": list(job.splits.labels),
         "facts": dict(job.splits.facts),
         "hparams": asdict(job.hparams),
+        "data_options": {name: value and str(value) for name, value in asdict(job.data).items()},
         "seed": job.seed,
         "data_name": job.splits.name,
         "data_digest": job.splits.digest,
@@ -115,7 +116,7 @@ def register(job: Job, net: Any, measured: dict[str, float], run_id: str) -> Ver
 def promote(version: Version) -> tuple[bool, str]:
     """Give `version` the alias `champion` if the rule says so; return whether, and why."""
     champion = tracking.champion(version.name)
-    better, reason = promotion.verdict(version.metadata, champion and champion.metadata)
+    better, reason = promotion.verdict(version.metadata, champion.metadata if champion else None)
     if better:
         tracking.crown(version)
     tracking.tag(version, {"promotion_reason": reason})
@@ -125,4 +126,4 @@ def promote(version: Version) -> tuple[bool, str]:
 command = options.training(train)
 
 if __name__ == "__main__":
-    options.main(command)
+    cli.main(command)

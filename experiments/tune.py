@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import options, tracking
+from experiments import cli, options, tracking
 from experiments.errors import UserError
-from experiments.tasks.base import Choice, Hparams, Range, Splits, Task
+from experiments.tasks.base import Choice, Hparams, Range, Task
 
 if TYPE_CHECKING:
     import optuna
@@ -67,39 +67,40 @@ def search(job: Job, trials: int, fixed: frozenset[str], run: Recorder) -> Outco
     for number in tqdm(range(trials), desc="search", unit="trial"):
         trial = study.ask(distributions)
         with run.child(f"trial {number}") as child:
-            _one(study, trial, replace(job, hparams=_with(job.hparams, trial)), child)
+            _one(study, trial, replace(job, hparams=replace(job.hparams, **trial.params)), child)
     return _outcome(study, job)
 
 
-def _with(hparams: Hparams, trial: optuna.trial.Trial) -> Hparams:
-    return replace(hparams, **trial.params)
-
-
 def _one(study: optuna.Study, trial: optuna.trial.Trial, job: Job, run: Recorder) -> None:
-    """Fit one trial's net and tell study and run how it ended."""
+    """Fit one trial's net, and tell study and run how it ended."""
+    import optuna
+
     from experiments.fit import Diverged
 
     run.params(job.named_hparams())
-    best = None
     try:
-        for metrics in job.fit(job.net(), f"trial {trial.number}"):
-            run.metrics(metrics.named(), step=metrics.epoch)
-            best = metrics if best is None or metrics.rank > best.rank else best
-            trial.report(getattr(metrics, job.task.objective), metrics.epoch)
-            if trial.should_prune():
-                return _tell_pruned(study, trial, run, f"behind the median in epoch {metrics.epoch}")
-    except Diverged as error:
-        return _tell_pruned(study, trial, run, str(error))
-    study.tell(trial, getattr(best, job.task.objective))
-    run.tags({"trial_state": "complete"})
+        value = _value(trial, job, run)
+    except (optuna.TrialPruned, Diverged) as stop:
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        run.tags({"trial_state": "pruned", "reason": stop})
+        run.status = "KILLED"
+    else:
+        study.tell(trial, value)
+        run.tags({"trial_state": "complete"})
 
 
-def _tell_pruned(study: Any, trial: Any, run: Recorder, reason: str) -> None:
+def _value(trial: optuna.trial.Trial, job: Job, run: Recorder) -> float:
+    """Return the objective of the trial's best epoch."""
     import optuna
 
-    study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    run.tags({"trial_state": "pruned", "reason": reason})
-    run.status = "KILLED"
+    objective, best = job.task.objective, None
+    for metrics in job.fit(job.net(), f"trial {trial.number}"):
+        run.metrics(metrics.named(), step=metrics.epoch)
+        best = metrics if best is None or metrics.rank > best.rank else best
+        trial.report(getattr(metrics, objective), metrics.epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned(f"behind the median of the others in epoch {metrics.epoch}")
+    return float(getattr(best, objective))
 
 
 def _distribution(dim: Range | Choice) -> optuna.distributions.BaseDistribution:
@@ -177,4 +178,4 @@ def tune(request: Request) -> None:
 command = options.training(tune)
 
 if __name__ == "__main__":
-    options.main(command)
+    cli.main(command)

@@ -10,6 +10,9 @@ MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 class Normalize(nn.Module):
     """Pixels 0..255 to zero mean and unit variance; part of the net, so it is written once."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: float, std: float) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean * 255))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,12 @@ class GateBank(nn.Module):
     ) -> None:
         super().__init__()
         nets = tuple(nets)
-        self.config = {"inputs": inputs, "nets": nets, "hidden": hidden, "activation": activation}
+        self.config: dict[str, Any] = {
+            "inputs": inputs,
+            "nets": nets,
+            "hidden": hidden,
+            "activation": activation,
+        }
         self.weight1 = nn.Parameter(_uniform(*nets, hidden, inputs, fan_in=inputs))
         self.bias1 = nn.Parameter(_uniform(*nets, hidden, fan_in=inputs))
         self.weight2 = nn.Parameter(_uniform(*nets, hidden, fan_in=hidden))

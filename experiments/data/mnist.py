@@ -69,11 +69,15 @@ def load(data_dir: Path | None = None) -> Mnist:
 
 def _read_folder(folder: Path, source: str) -> Mnist:
     read = {name: idx.read(_find(folder, name), ndim=int(name[-7])) for name in CANONICAL_MD5}
-    arrays = [array for array, _ in read.values()]
-    for part, names in ((0, list(read)[:2]), (2, list(read)[2:])):
-        _check(arrays[part], arrays[part + 1], *(folder / name for name in names))
+    train_images, train_labels, test_images, test_labels = (array for array, _ in read.values())
+    paths = [folder / name for name in read]
+    _check(train_images, train_labels, *paths[:2])
+    _check(test_images, test_labels, *paths[2:])
     return Mnist(
-        *arrays,
+        train_images,
+        train_labels,
+        test_images,
+        test_labels,
         source=source,
         digest=idx.md5("".join(md5 for _, md5 in read.values()).encode()),
         foreign=tuple(name for name, (_, md5) in read.items() if md5 != CANONICAL_MD5[name]),

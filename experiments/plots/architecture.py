@@ -1,6 +1,7 @@
 """The shape of a network: its layers, their outputs, their connections, their activations."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -80,11 +81,13 @@ def neurons(sizes: Sequence[int], activations: Sequence[str], copies: str) -> Fi
         activations: name of the activation of each layer after the inputs.
         copies: a line that says how many such nets there are.
     """
-    total = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    total = sum((a + 1) * b for a, b in pairwise(sizes))
     made = style.figure(8, 5, f"One network: {total} parameters{copies}")
     axes = style.bare(made.subplots())
-    shown = [np.linspace(1, -1, n) if n > 1 else np.zeros(1) for n in np.minimum(sizes, MOST_NEURONS)]
-    for column, (left, right) in enumerate(zip(shown, shown[1:], strict=False)):
+    shown = [
+        np.linspace(1, -1, n) if n > 1 else np.zeros(1) for n in np.minimum(sizes, MOST_NEURONS)
+    ]
+    for column, (left, right) in enumerate(pairwise(shown)):
         for a in left:
             for b in right:
                 axes.plot((column, column + 1), (a, b), color=style.GREY, linewidth=1, zorder=1)
@@ -96,9 +99,7 @@ def neurons(sizes: Sequence[int], activations: Sequence[str], copies: str) -> Fi
             _glyph(axes, column, place, kind)
         more = f" ({len(places)} shown)" if size > len(places) else ""
         role = "inputs" if not column else "output" if column == len(sizes) - 1 else "hidden units"
-        axes.text(
-            column, -1.3, f"{size} {role}{more}\n{kind}", ha="center", va="top", fontsize=13
-        )
+        axes.text(column, -1.3, f"{size} {role}{more}\n{kind}", ha="center", va="top", fontsize=13)
     axes.set_xlim(-0.5, len(sizes) - 0.5)
     axes.set_ylim(-1.85, 1.3)
     return made
@@ -140,7 +141,11 @@ def _volume(axes: Axes, column: float, shape: tuple[int, ...], color: str, capti
 def _card(axes: Axes, column: float, group: Sequence[Layer], color: str) -> None:
     lines = []
     for layer in group:
-        name = f"⟨ {layer.kind} ⟩" if layer.kind in ACTIVATIONS else READABLE.get(layer.kind, layer.kind)
+        name = (
+            f"⟨ {layer.kind} ⟩"
+            if layer.kind in ACTIVATIONS
+            else READABLE.get(layer.kind, layer.kind)
+        )
         lines.append(f"{name} {layer.detail}".strip())
     parameters = sum(layer.parameters for layer in group)
     lines.append(f"{parameters:,} parameters" if parameters else "nothing learned")

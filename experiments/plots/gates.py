@@ -1,7 +1,8 @@
 """What gate networks compute: their tables, their surfaces, their weights."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,9 +19,7 @@ def grid() -> np.ndarray:
     return np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
 
 
-def truth_tables(
-    labels: Sequence[str], x: np.ndarray, y: np.ndarray, logits: np.ndarray
-) -> Figure:
+def truth_tables(labels: Sequence[str], x: np.ndarray, y: np.ndarray, logits: np.ndarray) -> Figure:
     """Return every gate's probabilities of a 1, row by row, with the wrong ones marked.
 
     Args:
@@ -98,9 +97,7 @@ def surfaces(labels: Sequence[str], y: np.ndarray, probability: np.ndarray) -> F
     return made
 
 
-def networks(
-    labels: Sequence[str], weights: Mapping[str, np.ndarray], activation: str
-) -> Figure:
+def networks(labels: Sequence[str], weights: Mapping[str, np.ndarray], activation: str) -> Figure:
     """Return each gate's network: a line's width is the weight's size, its colour the sign.
 
     Args:
@@ -150,19 +147,20 @@ def _size(count: int, panel: float) -> tuple[float, float]:
     return max(5.5, panel * columns + 1), max(4.2, panel * math.ceil(count / columns) + 0.8)
 
 
-def _panels(made: Figure, labels: Sequence[str]):
+def _panels(made: Figure, labels: Sequence[str]) -> Iterator[tuple[Axes, int, str]]:
     columns = min(4, len(labels))
     panels = made.subplots(math.ceil(len(labels) / columns), columns, squeeze=False).ravel()
     for unused in panels[len(labels) :]:
         unused.set_visible(False)
-    return ((axes, gate, label) for gate, (axes, label) in enumerate(zip(panels, labels)))
+    for gate, label in enumerate(labels):
+        yield panels[gate], gate, label
 
 
 def _column(count: int) -> np.ndarray:
     return np.linspace(1, -1, count) if count > 1 else np.zeros(1)
 
 
-def _edge(axes: Axes, column: int, start: float, end: float, weight: float, most: float) -> None:
+def _edge(axes: Axes, column: int, start: Any, end: Any, weight: Any, most: Any) -> None:
     axes.plot(
         (column, column + 1),
         (start, end),

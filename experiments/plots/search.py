@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 from experiments.plots import style
 
 LOOKS = {
-    "complete": {"color": style.BLUE, "marker": "o"},
-    "pruned": {"color": style.GREY, "marker": "x"},
-    "failed": {"color": style.VERMILION, "marker": "v"},
+    "complete": (style.BLUE, "o"),
+    "pruned": (style.GREY, "x"),
+    "failed": (style.VERMILION, "v"),
 }
 
 
@@ -34,9 +34,10 @@ def history(
     made = style.figure(8, 4.4, f"Best of {len(value)} trials: number {at}, {value[at]:.4g}")
     axes = style.tidy(made.subplots(), "", "trial", f"{objective} (validation)")
     axes.step(number, best, where="post", color=style.ORANGE, linewidth=2, label="best so far")
-    for name, look in LOOKS.items():
-        if (state == name).any():
-            axes.scatter(number[state == name], value[state == name], s=50, label=name, **look)
+    for name, (color, marker) in LOOKS.items():
+        mine = state == name
+        if mine.any():
+            axes.scatter(number[mine], value[mine], 50, color, marker, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return made

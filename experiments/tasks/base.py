@@ -110,7 +110,8 @@ class Task:
         network: plain keyword arguments (a net's `config`) -> the net, freshly initialised.
         build: splits, hyper-parameters -> the net to train.
         loss: logits, y, label smoothing -> float32 loss of each sample (and net of a bank).
-        correct: logits, y -> bool of the same shape.
+        decide: logits -> what they say, as y says it (for a bank, of every net).
+        correct: logits, y -> bool, of the loss's shape.
         outputs: net, x -> the graph's outputs by name, `logits` and `probabilities` among them.
         choose: trained net, validation split (tensors) -> the net to keep.
         augment: x, hyper-parameters, generator -> x, for training batches.
@@ -128,6 +129,7 @@ class Task:
     network: Callable[..., nn.Module]
     build: Callable[[Splits, Any], nn.Module]
     loss: Callable[[Tensor, Tensor, float], Tensor]
+    decide: Callable[[Tensor], Tensor]
     correct: Callable[[Tensor, Tensor], Tensor]
     outputs: Callable[[Any, Tensor], dict[str, Tensor]]
     choose: Callable[[Any, Split], nn.Module]

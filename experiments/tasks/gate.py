@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import md5
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -25,6 +25,8 @@ from experiments.tasks.base import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Generator, Tensor, nn
+
+    from models.mlp import GateBank
 
 
 @checked_dataclass(frozen=True)
@@ -80,13 +82,13 @@ def load(options: GateOptions) -> Splits:
     )
 
 
-def network(**config: object) -> nn.Module:
+def network(**config: Any) -> GateBank:
     from models.mlp import GateBank
 
-    return GateBank(**config)  # type: ignore[arg-type]
+    return GateBank(**config)
 
 
-def build(splits: Splits, hparams: GateHparams) -> nn.Module:
+def build(splits: Splits, hparams: GateHparams) -> GateBank:
     return network(
         inputs=splits.train.x.shape[1],
         nets=(len(splits.labels), hparams.restarts),
@@ -102,8 +104,12 @@ def loss(logits: Tensor, y: Tensor, label_smoothing: float) -> Tensor:
     return binary_cross_entropy_with_logits(logits, _like(target, logits), reduction="none")
 
 
+def decide(logits: Tensor) -> Tensor:
+    return (logits > 0).float()
+
+
 def correct(logits: Tensor, y: Tensor) -> Tensor:
-    return (logits > 0) == (_like(y, logits) > 0.5)
+    return decide(logits) == _like(y, logits)
 
 
 def _like(y: Tensor, logits: Tensor) -> Tensor:
@@ -111,13 +117,13 @@ def _like(y: Tensor, logits: Tensor) -> Tensor:
     return y.reshape(*y.shape, *[1] * (logits.ndim - y.ndim)).expand_as(logits)
 
 
-def outputs(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
+def outputs(net: GateBank, x: Tensor) -> dict[str, Tensor]:
     hidden = net.hidden(x)
     logits = net.output(hidden)
     return {"logits": logits, "probabilities": logits.sigmoid(), "hidden": hidden}
 
 
-def choose(net: nn.Module, val: Split) -> nn.Module:
+def choose(net: GateBank, val: Split) -> GateBank:
     """Return the bank of each gate's best restart: the one with the least loss on its table."""
     import torch
 
@@ -131,7 +137,7 @@ def augment(x: Tensor, hparams: GateHparams, noise: Generator) -> Tensor:
 
 
 def figures(
-    net: nn.Module, test: Split, logits: np.ndarray, splits: Splits
+    net: GateBank, test: Split, logits: np.ndarray, splits: Splits
 ) -> Iterator[tuple[str, Figure]]:
     from experiments.plots import architecture, gates
 
@@ -166,6 +172,7 @@ TASK = Task(
     network=network,
     build=build,
     loss=loss,
+    decide=decide,
     correct=correct,
     outputs=outputs,
     choose=choose,

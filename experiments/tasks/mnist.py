@@ -98,8 +98,12 @@ def loss(logits: Tensor, y: Tensor, label_smoothing: float) -> Tensor:
     return cross_entropy(logits, y, label_smoothing=label_smoothing, reduction="none")
 
 
+def decide(logits: Tensor) -> Tensor:
+    return logits.argmax(1)
+
+
 def correct(logits: Tensor, y: Tensor) -> Tensor:
-    return logits.argmax(1) == y
+    return decide(logits) == y
 
 
 def outputs(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -145,6 +149,7 @@ TASK = Task(
     network=network,
     build=build,
     loss=loss,
+    decide=decide,
     correct=correct,
     outputs=outputs,
     choose=choose,

@@ -1,0 +1,56 @@
+"""The files that the page brings along: the canvas as a graph, and ten digits to try.
+
+Made anew by: python -m export.page_assets
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from experiments.data import mnist
+from export.to_onnx import export_graph, write
+from models.canvas import Canvas
+
+SERVE = Path(__file__).resolve().parents[1] / "serve"
+ENLARGED = 5  # pixels of an example picture for each pixel of MNIST
+
+
+def canvas_graph() -> bytes:
+    """Return `models.canvas.Canvas` as the bytes of an ONNX graph: canvas -> image, box, ink."""
+    example = torch.zeros(320, 240, dtype=torch.uint8)
+    names = ["image", "box", "ink"]
+    meaning = "uint8 [height, width], white ink on black, any size"
+    graph = export_graph(
+        Canvas().eval(),
+        example,
+        {0: "height", 1: "width"},
+        ["canvas"],
+        names,
+        {"task": "canvas", "input": f"canvas, {meaning}"},
+    )
+    return graph.SerializeToString()
+
+
+def examples() -> dict[str, np.ndarray]:
+    """Return name -> picture, uint8 [140, 140], ink on white: the first of each digit in test."""
+    data = mnist.load()
+    first = [int(np.flatnonzero(data.test_labels == digit)[0]) for digit in range(10)]
+    block = np.ones((ENLARGED, ENLARGED), np.uint8)
+    return {
+        f"{digit}.png": 255 - np.kron(data.test_images[index], block)
+        for digit, index in enumerate(first)
+    }
+
+
+def main() -> None:
+    """Write the files into serve/."""
+    write(canvas_graph(), SERVE / "canvas.onnx")
+    (SERVE / "examples").mkdir(exist_ok=True)
+    for name, picture in examples().items():
+        Image.fromarray(picture).save(SERVE / "examples" / name, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The Digit tab: draw or upload a digit, see what the network saw and what it says."""
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from serve import ink, markup
+from serve.predictor import Predictor
+
+SIDE, PEN = 320, 12  # pixels of the canvas on the page; the pen's radius
+EXAMPLES = ink.CANVAS.with_name("examples")
+
+
+def build(predictor: Predictor) -> None:
+    """Put the tab's components into the open Gradio context."""
+
+    def answer(strokes: np.ndarray) -> tuple[str, str]:
+        if not strokes.any():
+            return markup.bars(predictor.labels, None), markup.picture(None)
+        image = ink.to_image(strokes)
+        probabilities = predictor(image)["probabilities"][0]
+        return markup.bars(predictor.labels, probabilities), markup.picture(image[0])
+
+    def drawn(drawing: dict[str, Any] | None) -> tuple[str, str]:
+        return answer(ink.from_drawing(drawing))
+
+    def uploaded(picture: Image.Image | None) -> tuple[str, str]:
+        return answer(np.zeros((1, 1), np.uint8) if picture is None else ink.from_picture(picture))
+
+    with gr.Row():
+        with gr.Column():
+            pad = gr.Sketchpad(
+                label="Draw a digit",
+                type="numpy",
+                image_mode="RGBA",
+                canvas_size=(SIDE, SIDE),
+                fixed_canvas=True,
+                layers=False,
+                brush=gr.Brush(default_size=PEN, colors=["#000000"], color_mode="fixed"),
+                eraser=gr.Eraser(default_size=PEN),
+                height=SIDE + 110,
+                elem_id="pad",
+            )
+            upload = gr.Image(
+                label="Or upload a picture of one",
+                type="pil",
+                image_mode=None,
+                sources=["upload", "clipboard"],
+                height=200,
+                elem_id="upload",
+            )
+            gr.Examples(
+                [str(path) for path in sorted(EXAMPLES.glob("*.png"))],
+                inputs=upload,
+                label="Or take one from MNIST's test set",
+                examples_per_page=10,
+            )
+        with gr.Column():
+            bars = gr.HTML(markup.bars(predictor.labels, None), elem_id="digit-answer")
+            seen = gr.HTML(markup.picture(None), elem_id="digit-seen")
+    quick: dict[str, Any] = {
+        "outputs": [bars, seen],
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "trigger_mode": "always_last",
+    }
+    pad.change(drawn, pad, **quick)
+    upload.change(uploaded, upload, **quick)

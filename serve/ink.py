@@ -1,0 +1,54 @@
+"""Whatever a person hands in, drawn or uploaded, to white ink on black, and on to 28x28."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from serve.predictor import open_session
+
+LONGEST_SIDE = 1000  # pixels; a larger upload is reduced first
+FAINT = 0.05  # of the strongest ink; anything fainter is paper
+NOISE = 4  # times the border's median deviation; so is anything within it
+LEAST = 32  # of 255; a page whose strongest ink is weaker is blank
+CANVAS = Path(__file__).with_name("canvas.onnx")
+
+
+def from_drawing(drawing: dict[str, Any] | None) -> np.ndarray:
+    """Return the ink of a Gradio sketch: uint8 [H, W], all zero if nothing is drawn."""
+    layers = [layer for layer in (drawing or {}).get("layers") or [] if layer is not None]
+    if not layers:
+        return np.zeros((1, 1), np.uint8)
+    return np.maximum.reduce([np.asarray(layer)[..., 3] for layer in layers])
+
+
+def from_picture(picture: Image.Image) -> np.ndarray:
+    """Return the ink of an image, dark on light or light on dark: uint8 [H, W].
+
+    Paper is what the picture's border shows; ink is how far a pixel is from it.
+    """
+    picture = ImageOps.exif_transpose(picture).convert("RGBA")
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    page = Image.new("RGBA", picture.size, "white")
+    page.alpha_composite(picture)
+    gray = np.asarray(page.convert("L"), np.float32)
+    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    paper = np.median(border)
+    ink = np.abs(gray - paper)
+    strongest = ink.max()
+    if strongest < LEAST:
+        return np.zeros(ink.shape, np.uint8)
+    faint = max(FAINT * strongest, NOISE * float(np.median(np.abs(border - paper))))
+    return np.where(ink <= faint, 0, ink * (255 / strongest)).round().astype(np.uint8)
+
+
+def to_image(ink: np.ndarray) -> np.ndarray:
+    """Return the 28x28 picture that MNIST's makers would have made of it: uint8 [1, 28, 28]."""
+    return _canvas().run(["image"], {"canvas": np.ascontiguousarray(ink)})[0]
+
+
+@cache
+def _canvas() -> Any:
+    return open_session(CANVAS)

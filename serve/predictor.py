@@ -1,0 +1,82 @@
+"""A model to numbers: an ONNX file's session, its labels and its facts."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime
+
+from experiments.errors import UserError
+
+MAX_BYTES = 100_000_000  # of a model file; ours have less than two million
+
+
+class Predictor(Protocol):
+    """What the page needs of a model, whichever library runs it.
+
+    Attributes:
+        task: name of the task.
+        labels: what the columns of `probabilities` stand for.
+        facts: what else the model says of itself.
+        title: which version this is, for people.
+    """
+
+    task: str
+    labels: list[str]
+    facts: Mapping[str, Any]
+    title: str
+
+    def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the graph's outputs by name for x [B, ...], in the dtype the task asks for."""
+        ...
+
+
+class OnnxPredictor:
+    """A predictor on onnxruntime; the file and its metadata are all it knows."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = open_session(path)
+        about = self._session.get_modelmeta().custom_metadata_map
+        missing = [key for key in ("task", "labels", "facts") if key not in about]
+        if missing:
+            raise UserError(
+                f"{path}: expected a model written by export/to_onnx.py, found one without "
+                f"{', '.join(missing)} in its metadata; export it anew."
+            )
+        self.task = about["task"]
+        self.labels: list[str] = json.loads(about["labels"])
+        self.facts: Mapping[str, Any] = json.loads(about["facts"])
+        self.title = f"{about.get('torch_model', path.name).removeprefix('models:/')}, onnxruntime"
+        self._input = self._session.get_inputs()[0].name
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        values = self._session.run(self._outputs, {self._input: x})
+        return dict(zip(self._outputs, values, strict=True))
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Return a session of the ONNX file at `path`.
+
+    Raises:
+        UserError: there is no such file, or it is no ONNX graph that onnxruntime can run.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path}: there is no such model file; make one with python export/to_onnx.py."
+        )
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path}: expected at most {MAX_BYTES} bytes, found more.")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one digit is too little work to share
+    try:
+        return onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors have no common class but this
+        raise UserError(
+            f"{path}: expected an ONNX model, found a file that onnxruntime refuses "
+            f"({type(error).__name__}); export it anew."
+        ) from error

@@ -1,0 +1,29 @@
+"""The same predictor on the registered torch program; imported only when asked for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from experiments import tasks, tracking
+
+
+class TorchPredictor:
+    """A predictor on torch, rebuilt from a registered version of a task's model."""
+
+    def __init__(self, version: tracking.Version) -> None:
+        stored = version.metadata
+        self._task = tasks.get(stored["task"])
+        self._net = self._task.network(**stored["config"])
+        self._net.load_state_dict(tracking.load_torch(version).state_dict())
+        self._net.eval()
+        self.task: str = stored["task"]
+        self.labels: list[str] = stored["labels"]
+        self.facts: Mapping[str, Any] = stored["facts"]
+        self.title = f"{version.name}/{version.number}, torch"
+
+    def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        with torch.inference_mode():
+            outputs = self._task.outputs(self._net, torch.tensor(x))
+        return {name: value.numpy() for name, value in outputs.items()}
