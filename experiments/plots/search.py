@@ -37,7 +37,7 @@ def history(
     for name, (color, marker) in LOOKS.items():
         mine = state == name
         if mine.any():
-            axes.scatter(number[mine], value[mine], 50, color, marker, label=name)
+            axes.scatter(number[mine], value[mine], s=50, color=color, marker=marker, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return made
