@@ -7,6 +7,7 @@ section "The IDX file format".
 import gzip
 import hashlib
 import math
+import struct
 import zlib
 from pathlib import Path
 
@@ -45,12 +46,17 @@ def read(path: Path, ndim: int) -> tuple[np.ndarray, str]:
             "are image and label files swapped?"
         )
     start = 4 + 4 * ndim
-    shape = tuple(int(size) for size in np.frombuffer(raw[4:start], ">u4"))
+    if len(raw) < start:
+        raise DataError(
+            f"{path}: expected a header of {start} bytes, found {len(raw)} bytes in all; "
+            "the file is damaged, fetch it again."
+        )
+    shape = struct.unpack_from(f">{ndim}I", raw, offset=4)
     promised, found = math.prod(shape), len(raw) - start
-    if len(shape) < ndim or found != promised:
+    if found != promised:
         raise DataError(
             f"{path}: its header promises {'x'.join(map(str, shape))} = {promised} bytes, "
-            f"found {max(found, 0)}; the file is damaged, fetch it again."
+            f"found {found}; the file is damaged, fetch it again."
         )
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape), md5(raw)
 

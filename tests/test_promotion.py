@@ -1,0 +1,42 @@
+"""Who becomes champion."""
+
+from experiments.promotion import verdict
+
+
+def version(accuracy: float = 0.99, loss: float = 0.1, digest: str = "a", canonical: bool = True):
+    return {
+        "val_accuracy": accuracy,
+        "val_loss": loss,
+        "data_digest": digest,
+        "canonical": canonical,
+    }
+
+
+def test_the_first_is_champion() -> None:
+    assert verdict(version(0.1), None) == (True, "there was no champion")
+
+
+def test_better_on_validation_wins() -> None:
+    assert verdict(version(0.992), version(0.991))[0]
+    assert not verdict(version(0.990), version(0.991))[0]
+
+
+def test_equal_accuracy_lower_loss_wins() -> None:
+    assert verdict(version(loss=0.09), version(loss=0.1))[0]
+    assert not verdict(version(loss=0.1), version(loss=0.1))[0]
+
+
+def test_other_data_do_not_compare() -> None:
+    promoted, reason = verdict(version(1.0, digest="b"), version(0.5))
+    assert not promoted and "do not compare" in reason
+
+
+def test_canonical_data_win_over_foreign() -> None:
+    foreign = version(1.0, digest="b", canonical=False)
+    assert verdict(version(0.5), foreign)[0]
+    assert not verdict(foreign, version(0.5))[0]
+
+
+def test_reason_has_both_numbers() -> None:
+    _, reason = verdict(version(0.992), version(0.991))
+    assert "0.9920" in reason and "0.9910" in reason

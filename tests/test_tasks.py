@@ -1,0 +1,163 @@
+"""The contract that every task keeps, whatever it is about."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from experiments import tasks
+from experiments.device import to_device
+from experiments.fit import fit, initialise
+from experiments.metrics import evaluate, predict
+from experiments.tasks.base import Choice, Splits, Task
+from experiments.tasks.mnist import SPLIT_SEED, VAL_SHARE, stratified
+
+CPU = torch.device("cpu")
+Small = Callable[[str], Splits]
+
+
+@pytest.fixture(params=tasks.names())
+def task(request: pytest.FixtureRequest) -> Task:
+    return tasks.get(request.param)
+
+
+def quick(task: Task, **more):
+    """Default hyper-parameters with fewer epochs and a smaller bank."""
+    names = {field.name for field in dataclasses.fields(task.hparams)}
+    wanted = {"epochs": 3, "eval_every": 1, "batch_size": 128, "restarts": 3} | more
+    return task.hparams(**{name: value for name, value in wanted.items() if name in names})
+
+
+def trained(task: Task, splits: Splits, seed: int):
+    net, hparams = initialise(task, splits, quick(task), seed), quick(task)
+    train, val = to_device(splits.train, CPU), to_device(splits.val, CPU)
+    history = list(fit(task, net, train, val, hparams, seed=seed))
+    return net, history
+
+
+def test_shapes(task: Task, small: Small) -> None:
+    splits = small(task.name)
+    for split in (splits.train, splits.val, splits.test):
+        assert split.x.dtype == np.dtype(task.input.dtype)
+        assert len(split.x) == len(split.y) > 0
+    assert len(splits.digest) <= 36 and splits.labels and splits.source and splits.canonical
+    net = task.choose(initialise(task, splits, quick(task), 0), to_device(splits.val, CPU))
+    x = torch.tensor(splits.test.x[:3])
+    outputs = task.outputs(net.eval(), x)
+    assert list(outputs)[:2] == ["logits", "probabilities"]
+    assert outputs["logits"].shape == (len(x), len(splits.labels))
+    assert torch.equal(outputs["logits"], net(x))
+    assert outputs["probabilities"].min() >= 0 and outputs["probabilities"].max() <= 1
+
+
+def test_splits_are_disjoint_or_say_they_are_not(task: Task) -> None:
+    splits = task.load(task.data_options())
+    rows = [{x.tobytes() for x in s.x} for s in (splits.train, splits.val, splits.test)]
+    if splits.exhaustive:
+        assert rows[0] == rows[1] == rows[2]
+    else:
+        assert not rows[0] & rows[1] and not rows[0] & rows[2] and not rows[1] & rows[2]
+
+
+def test_splits_do_not_depend_on_the_run(task: Task) -> None:
+    first, second = (task.load(task.data_options()) for _ in range(2))
+    assert np.array_equal(first.val.x, second.val.x) and first.digest == second.digest
+
+
+def test_one_batch_can_be_learned_by_heart(task: Task, small: Small) -> None:
+    batch = small(task.name).train
+    batch = to_device(dataclasses.replace(batch, x=batch.x[:64], y=batch.y[:64]), CPU)
+    hparams = quick(
+        task, epochs=150, eval_every=150, weight_decay=0, label_smoothing=0, shift=0, restarts=32
+    )
+    net = initialise(task, small(task.name), hparams, 0)
+    list(fit(task, net, batch, batch, hparams))
+    loss, accuracy = evaluate(task, task.choose(net, batch), batch)
+    assert accuracy == 1 and loss < 0.02
+
+
+def test_same_seed_same_weights(task: Task, small: Small) -> None:
+    splits = small(task.name)
+    (first, a), (second, b), (other, _) = (trained(task, splits, seed) for seed in (7, 7, 8))
+    assert a == b
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    assert all(torch.equal(x, y) for x, y in pairs)
+    parameters = zip(first.parameters(), other.parameters(), strict=True)
+    assert not any(torch.equal(x, y) for x, y in parameters)
+
+
+def test_seed_is_not_taken_from_outside(task: Task, small: Small) -> None:
+    torch.manual_seed(1)
+    first = initialise(task, small(task.name), quick(task), 0)
+    torch.manual_seed(2)
+    second = initialise(task, small(task.name), quick(task), 0)
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
+
+
+def test_kept_weights_are_the_best_epochs(task: Task, small: Small) -> None:
+    splits = small(task.name)
+    net, history = trained(task, splits, 3)
+    best = max(history, key=lambda metrics: metrics.rank)
+    loss, accuracy = evaluate(task, net, to_device(splits.val, CPU))
+    assert (loss, accuracy) == pytest.approx((best.val_loss, best.val_accuracy), rel=1e-5)
+
+
+def test_loss_is_cross_entropy(task: Task, small: Small) -> None:
+    splits = small(task.name)
+    net = initialise(task, splits, quick(task), 0).eval()
+    y = torch.tensor(splits.val.y)
+    logits = predict(net, torch.tensor(splits.val.x))
+    outputs = task.outputs(net, torch.tensor(splits.val.x))["probabilities"]
+    if y.is_floating_point():
+        target = y.reshape(*y.shape, *[1] * (logits.ndim - y.ndim))
+        expected = -(target * outputs.log() + (1 - target) * (1 - outputs).log())
+    else:
+        expected = -outputs[torch.arange(len(y)), y].log()
+    torch.testing.assert_close(task.loss(logits, y, 0.0), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_space_is_within_the_hyper_parameters(task: Task) -> None:
+    for name, dimension in task.space.items():
+        ends = (
+            dimension.options if isinstance(dimension, Choice) else (dimension.low, dimension.high)
+        )
+        for end in ends:
+            assert getattr(task.hparams(**{name: end}), name) == end
+        default = getattr(task.hparams(), name)
+        assert default in ends or ends[0] <= default <= ends[1], name
+
+
+def test_figures_can_be_drawn(task: Task, small: Small) -> None:
+    splits = small(task.name)
+    net = task.choose(initialise(task, splits, quick(task), 0), to_device(splits.val, CPU))
+    logits = predict(net, torch.tensor(splits.test.x)).numpy()
+    figures = dict(task.figures(net, splits.test, logits, splits))
+    assert {"architecture", "predictions"} <= set(figures)
+    for figure in figures.values():
+        figure.canvas.draw()
+        assert figure.get_suptitle()
+
+
+def test_mnist_split_is_stratified() -> None:
+    splits = tasks.get("mnist").load(tasks.get("mnist").data_options())
+    assert (len(splits.train.x), len(splits.val.x), len(splits.test.x)) == (55000, 5000, 10000)
+    share = np.bincount(splits.val.y) / np.bincount(np.r_[splits.train.y, splits.val.y])
+    assert np.abs(share - VAL_SHARE).max() < 1e-4
+    assert stratified(np.zeros(12, int), 0.25, SPLIT_SEED).sum() == 3
+
+
+@pytest.mark.parametrize("gate", ["all", "parity4", "majority3", "01101001", "a"])
+def test_gates_are_solved(gate: str) -> None:
+    task = tasks.get("gate")
+    splits = task.load(task.data_options(gate=gate))
+    table = to_device(splits.train, CPU)
+    for seed in range(3):
+        net = initialise(task, splits, task.hparams(), seed)
+        list(fit(task, net, table, table, task.hparams(), seed=seed))
+        net = task.choose(net, table)
+        probabilities = task.outputs(net, table.x)["probabilities"]
+        assert (probabilities - table.y).abs().max() < 0.05, (gate, seed)
+        assert math.isclose(evaluate(task, net, table)[1], 1)
