@@ -2,13 +2,18 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
+from mlflow import MlflowClient
+from playwright.sync_api import Browser, sync_playwright
 
 from experiments import tasks
 from experiments.data import mnist
@@ -44,15 +49,7 @@ def small(digits: mnist.Mnist) -> Callable[[str], Splits]:
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory, digits: mnist.Mnist) -> Path:
     """A second checkout of the project as it stands, with a store of its own."""
-    folder = tmp_path_factory.mktemp("checkout") / "project"
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-    )
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
+    return copy_project(tmp_path_factory.mktemp("checkout") / "project")
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +59,9 @@ def run(checkout: Path) -> Command:
     Neither conda nor pyenv is on the PATH. `cwd` may name another folder, `fails` allows failure.
     """
 
-    def run(line: str, cwd: Path = checkout, fails: bool = False, **env: str):
+    def run(
+        line: str, cwd: Path = checkout, fails: bool = False, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
             line.split(), cwd=cwd, env=environment(**env), capture_output=True, text=True
         )
@@ -70,6 +69,104 @@ def run(checkout: Path) -> Command:
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(checkout: Path, run: Command) -> Path:
+    """The checkout with a champion of each task, exported; short trainings on real data."""
+    run("mlflow run . -e train -P task=gate -P trials=2 -P seed=7")
+    run("mlflow run . -e train -P task=mnist -P trials=0 -P epochs=1")
+    run("python export/to_onnx.py")
+    run("python export/to_onnx.py --task gate --out gate.onnx")
+    return checkout
+
+
+@pytest.fixture
+def store(trained: Path) -> MlflowClient:
+    """MLflow's client for the checkout's store."""
+    return client(trained)
+
+
+def client(folder: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy the project's own files into `folder` and commit them there."""
+    listed = _git(ROOT, "ls-files", "-co", "--exclude-standard").splitlines()
+    for name in listed:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    _git(folder, "init", "--quiet")
+    _git(folder, "add", "--all")
+    author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    _git(folder, *author, "commit", "--quiet", "--message", "as it stands")
+    return folder
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(line: str, cwd: Path, url: str, seconds: float = 90) -> Iterator[subprocess.Popen]:
+    """Start a server and wait until `url` answers; end it afterwards."""
+    process = subprocess.Popen(
+        line.split(),
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None, process.stdout.read()
+                assert time.monotonic() < deadline, f"{line} did not answer in {seconds} s"
+                time.sleep(0.2)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's path; without one the test is skipped, but never in CI."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        assert not os.environ.get("CI"), "CI must have a browser: install Debian's chromium"
+        pytest.skip("no chromium on this machine; Debian and Ubuntu have it as a package")
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A real headless browser that starts no traffic of its own."""
+    quiet = ["networking", "timer-throttling"]
+    flags = [f"--disable-background-{name}" for name in quiet]
+    flags += [f"--disable-{name}" for name in ("gpu", "quic", "component-update", "sync")]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--no-first-run", *flags]
+        )
+        yield browser
+        browser.close()
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -81,11 +178,5 @@ def environment(**more: str) -> dict[str, str]:
         "VIRTUAL_ENV": str(BIN.parent),
         "PATH": f"{BIN}:/usr/bin:/bin",
         "MNIST_DIR": str(MNIST_CACHE),
-        "PYTHONWARNINGS": "default",
         **more,
     }
-
-
-@pytest.fixture
-def random() -> np.random.Generator:
-    return np.random.default_rng(0)

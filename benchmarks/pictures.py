@@ -1,0 +1,113 @@
+"""The README's pictures, made anew from what is trained: python -m benchmarks.pictures
+
+Needs a champion of each task, exported, and Debian's chromium. The page is served and drawn on
+by a real browser; the figures are the champions' own, made smaller.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from experiments import tracking
+from experiments.errors import UserError
+from experiments.paths import ROOT
+
+IMAGES = ROOT / "docs" / "images"
+FIGURES = {"gate": ("surfaces", "networks"), "mnist": ("architecture", "training", "predictions")}
+WIDTH, COLOURS = 900, 64  # pixels, and entries of the palette: enough to read, small to keep
+THREE = [
+    (0.32, 0.25),
+    (0.5, 0.17),
+    (0.65, 0.3),
+    (0.5, 0.46),
+    (0.68, 0.62),
+    (0.52, 0.82),
+    (0.3, 0.72),
+]
+
+
+def main() -> None:
+    """Write docs/images."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    client = tracking.connect()
+    for task, names in FIGURES.items():
+        champion = tracking.find(f"models:/{task}@{tracking.CHAMPION}")
+        for name in names:
+            figure = client.download_artifacts(champion.run_id, f"figures/{name}.png")
+            shrink(Path(figure), IMAGES / f"{task}-{name}.png")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise UserError("chromium is needed for the screenshots; Debian has it as a package.")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "serve/app.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1000, "height": 900})
+            screenshots(page, f"http://127.0.0.1:{port}")
+    finally:
+        server.terminate()
+
+
+def screenshots(page: Page, url: str) -> None:
+    """Draw a 3 on the Digit tab and switch the XOR gate, and keep what is seen."""
+    wait_for(url)
+    page.goto(url)
+    page.wait_for_selector("#pad button[aria-label=Brush].highlight")
+    page.wait_for_timeout(1000)
+    box = page.locator("#pad canvas").first.bounding_box()
+    assert box is not None
+    side = min(box["width"], box["height"])
+    left, top = box["x"] + (box["width"] - side) / 2, box["y"] + (box["height"] - side) / 2
+    for index, (x, y) in enumerate(THREE):
+        page.mouse.move(left + x * side, top + y * side, steps=10)
+        if index == 0:
+            page.mouse.down()
+    page.mouse.up()
+    page.wait_for_selector("#digit-answer .answer b")
+    page.wait_for_timeout(1000)
+    keep(page, "page-digit")
+    page.get_by_role("tab", name="Gate").click()
+    page.get_by_label("Input b").check()
+    page.wait_for_timeout(1500)
+    keep(page, "page-gate")
+
+
+def keep(page: Page, name: str) -> None:
+    """Save what the page shows as docs/images/NAME.png."""
+    path = IMAGES / f"{name}.png"
+    page.screenshot(path=path)
+    shrink(path, path)
+
+
+def shrink(source: Path, target: Path) -> None:
+    """Save the picture at `source` small: at most 900 pixels wide, 64 colours."""
+    picture = Image.open(source).convert("RGB")
+    picture.thumbnail((WIDTH, 10 * WIDTH), Image.Resampling.LANCZOS)
+    picture.quantize(COLOURS).save(target, optimize=True)
+
+
+def wait_for(url: str) -> None:
+    """Return once `url` answers; give up after a minute."""
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(url).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise UserError(f"the page did not answer at {url}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The ONNX file: what it holds, that it says what torch says, and when it is not written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from click.testing import CliRunner
+from onnx.reference import ReferenceEvaluator
+
+from export import page_assets, parity, to_onnx
+from models.canvas import Canvas
+from tests.conftest import Command, client, free_port, serving
+
+
+@pytest.fixture
+def registry(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The checkout's registry for commands that run in this process, in a folder of their own."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "dtype", "outputs"),
+    [
+        ("model.onnx", "image", onnx.TensorProto.UINT8, ["logits", "probabilities"]),
+        ("gate.onnx", "x", onnx.TensorProto.FLOAT, ["logits", "probabilities", "hidden"]),
+    ],
+)
+def test_graph_is_whole_and_named(trained: Path, file: str, name: str, dtype: int, outputs) -> None:
+    model = onnx.load(trained / file)
+    onnx.checker.check_model(model, full_check=True)
+    assert [i.name for i in model.graph.input] == [name]
+    assert model.graph.input[0].type.tensor_type.elem_type == dtype
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert [o.name for o in model.graph.output] == outputs
+    assert not any(t.external_data for t in model.graph.initializer)
+    about = {p.key: p.value for p in model.metadata_props}
+    assert about["torch_model"].startswith("models:/") and len(about["run_id"]) == 32
+    assert (
+        len(json.loads(about["labels"]))
+        == model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    )
+    assert {"task", "input", "facts", "data_digest", "test_accuracy"} <= set(about)
+    assert str(trained).encode() not in (trained / file).read_bytes()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 257])
+def test_normalisation_is_inside_and_batch_is_free(trained: Path, digits, batch: int) -> None:
+    session = onnxruntime.InferenceSession(trained / "model.onnx")
+    logits, probabilities = session.run(None, {"image": digits.test_images[:batch]})
+    assert logits.shape == probabilities.shape == (batch, 10)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert (logits.argmax(1) == digits.test_labels[:batch]).mean() > 0.9
+
+
+def test_another_evaluator_agrees(trained: Path, digits) -> None:
+    images = digits.test_images[:64]
+    session = onnxruntime.InferenceSession(trained / "model.onnx")
+    reference = ReferenceEvaluator(onnx.load(trained / "model.onnx"))
+    ours, theirs = (s.run(["logits"], {"image": images})[0] for s in (session, reference))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_registry_tells_the_accuracy_it_has(trained: Path, digits) -> None:
+    session = onnxruntime.InferenceSession(trained / "model.onnx")
+    logits = session.run(["logits"], {"image": digits.test_images})[0]
+    measured = (logits.argmax(1) == digits.test_labels).mean()
+    claimed = client(trained).get_model_version_by_alias("mnist", "champion").tags["test_accuracy"]
+    assert float(claimed) == pytest.approx(measured, abs=1e-9)
+
+
+def test_parity_was_measured_on_the_whole_test_set(trained: Path) -> None:
+    found = client(trained).search_runs(["0"], filter_string="metrics.parity_count = 10000")
+    assert found[0].data.metrics["parity_same"] == 10000
+    assert found[0].data.metrics["parity_largest_difference"] <= 1e-4
+
+
+def test_comparison_sees_a_small_difference(trained: Path, digits) -> None:
+    session = onnxruntime.InferenceSession(trained / "model.onnx")
+    decide = torch.Tensor.argmax
+
+    def other(by: float):
+        def reference(x: torch.Tensor) -> torch.Tensor:
+            logits = session.run(["logits"], {"image": x.numpy()})[0].copy()
+            logits[:, 3] += by
+            return torch.from_numpy(logits)
+
+        return reference
+
+    def of(by: float) -> parity.Parity:
+        x = digits.test_images[:2500]
+        return parity.compare(other(by), session, x, lambda logits: decide(logits, 1))
+
+    assert of(0).holds and of(0).count == 2500
+    assert not of(2e-4).holds and of(2e-4).largest == pytest.approx(2e-4, rel=0.1)
+    assert of(50).same < 500
+
+
+def test_disagreement_leaves_no_file(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
+    result = CliRunner().invoke(to_onnx.command, ["--task", "gate"])
+    assert isinstance(result.exception, to_onnx.ParityError)
+    assert "Nothing was written" in str(result.exception)
+    assert list(registry.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--model models:/mnist@absent", "mnist has @champion, 1"),
+        ("--model models:/mnist/99", "mnist has @champion, 1"),
+        ("--model models:/absent/1", "Registered models: "),
+        ("--model models:/gate/1", "expected a version of task mnist, found one of task gate"),
+        ("--model mnist", "expected models:/NAME@ALIAS or models:/NAME/NUMBER"),
+        ("--out absent/model.onnx", "absent is none"),
+        ("--task foo", "'foo' is not one of 'gate', 'mnist'"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(trained: Path, run: Command, line: str, says: str) -> None:
+    result = run(f"python export/to_onnx.py {line}", fails=True)
+    assert result.returncode == 2 and says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_writing_replaces_whole_files_only(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    to_onnx.write(b"first", path)
+    to_onnx.write(b"second", path)
+    assert path.read_bytes() == b"second" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_canvas_graph_is_the_canvas(digits) -> None:
+    session = onnxruntime.InferenceSession(page_assets.SERVE / "canvas.onnx")
+    canvas, random = Canvas(), np.random.default_rng(0)
+    pages = [digits.test_images[0], np.zeros((1, 1), np.uint8)]
+    pages += [
+        (random.random(shape) > 0.97).astype(np.uint8) * 255
+        for shape in ((28, 28), (320, 320), (50, 700), (701, 33))
+    ]
+    for page in pages:
+        image, box, ink = session.run(None, {"canvas": page})
+        expected = canvas(torch.tensor(page))
+        assert np.abs(image.astype(int) - expected[0].numpy()).max() <= 1
+        assert box.tolist() == expected[1].tolist()
+        np.testing.assert_allclose(ink, expected[2], atol=1e-6)
+
+
+def test_page_assets_are_what_the_command_makes() -> None:
+    made = onnx.load_from_string(page_assets.canvas_graph())
+    kept = onnx.load(page_assets.SERVE / "canvas.onnx")
+    assert made.graph == kept.graph
+
+
+def test_netron_shows_the_graph(trained: Path, browser) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    context = browser.new_context()
+    context.add_cookies([{"name": "consent", "value": "1", "url": url}])
+    context.route(lambda address: not address.startswith(url), lambda route: route.abort())
+    with serving(f"netron --port {port} model.onnx", trained, url):
+        page = context.new_page()
+        page.goto(url)
+        page.wait_for_selector("svg#canvas g.node, svg g.node", state="attached", timeout=60_000)
+        said = " ".join(page.locator("svg text").all_text_contents())
+    context.close()
+    assert "Conv" in said and "image" in said and "probabilities" in said
