@@ -29,7 +29,7 @@ def from_picture(picture: Image.Image) -> np.ndarray:
 
     Paper is what the picture's border shows; ink is how far a pixel is from it.
     """
-    picture = ImageOps.exif_transpose(picture).convert("RGBA")
+    picture = _eight_bits(ImageOps.exif_transpose(picture)).convert("RGBA")
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     page = Image.new("RGBA", picture.size, "white")
     page.alpha_composite(picture)
@@ -42,6 +42,15 @@ def from_picture(picture: Image.Image) -> np.ndarray:
         return np.zeros(ink.shape, np.uint8)
     faint = max(FAINT * strongest, NOISE * float(np.median(np.abs(border - paper))))
     return np.where(ink <= faint, 0, ink * (255 / strongest)).round().astype(np.uint8)
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Return `picture` with its range of grey stretched to 0..255, if it holds more than bytes."""
+    if picture.mode[0] not in "IF":
+        return picture
+    deep = np.nan_to_num(np.asarray(picture, np.float32))
+    span = max(float(np.ptp(deep)), 1e-9)
+    return Image.fromarray(((deep - deep.min()) * (255 / span)).round().astype(np.uint8))
 
 
 def to_image(ink: np.ndarray) -> np.ndarray:

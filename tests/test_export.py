@@ -162,10 +162,13 @@ def test_netron_shows_the_graph(trained: Path, browser) -> None:
     context = browser.new_context()
     context.add_cookies([{"name": "consent", "value": "1", "url": url}])
     context.route(lambda address: not address.startswith(url), lambda route: route.abort())
+    # Netron takes eval away from its page, and the browser's driver needs it.
+    kept = "{get: ((own) => () => own)(window.eval), set: () => {}}"
+    context.add_init_script(f"Object.defineProperty(window, 'eval', {kept})")
     with serving(f"netron --port {port} model.onnx", trained, url):
         page = context.new_page()
         page.goto(url)
-        page.wait_for_selector("svg#canvas g.node, svg g.node", state="attached", timeout=60_000)
+        page.locator("svg text", has_text="probabilities").wait_for(timeout=60_000)
         said = " ".join(page.locator("svg text").all_text_contents())
     context.close()
     assert "Conv" in said and "image" in said and "probabilities" in said

@@ -26,16 +26,22 @@ class Hparams:
     raises pydantic's ValidationError.
     """
 
-    epochs: int = Field(4, ge=1, description="passes over the training set")
-    batch_size: int = Field(256, ge=2, description="samples a step")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="update rule")
-    lr: float = Field(0.01, gt=0, le=100, description="peak learning rate, above 0, at most 100")
-    warmup: float = Field(0.2, ge=0, lt=1, description="share of the steps in which lr rises")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled weight decay, 0 to 1")
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of each label spread over all classes"
+    epochs: int = Field(default=4, ge=1, description="passes over the training set")
+    batch_size: int = Field(default=256, ge=2, description="samples a step")
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="update rule")
+    lr: float = Field(
+        default=0.01, gt=0, le=100, description="peak learning rate, above 0, at most 100"
     )
-    eval_every: int = Field(1, ge=1, description="epochs from one evaluation to the next")
+    warmup: float = Field(
+        default=0.2, ge=0, lt=1, description="share of the steps in which lr rises"
+    )
+    weight_decay: float = Field(
+        default=0.01, ge=0, le=1, description="decoupled weight decay, 0 to 1"
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of each label spread over all classes"
+    )
+    eval_every: int = Field(default=1, ge=1, description="epochs from one evaluation to the next")
 
 
 @checked_dataclass(frozen=True)

@@ -33,15 +33,19 @@ if TYPE_CHECKING:
 class GateHparams(Hparams):
     """Hyper-parameters of a bank of gate networks; an epoch is one pass over the truth table."""
 
-    epochs: int = Field(200, ge=1, description="passes over the truth table")
-    batch_size: int = Field(1024, ge=2, description="rows of the truth table a step")
-    lr: float = Field(0.1, gt=0, le=100, description="peak learning rate, above 0, at most 100")
-    weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay, 0 to 1")
-    eval_every: int = Field(10, ge=1, description="epochs from one evaluation to the next")
-    restarts: int = Field(64, ge=1, le=65536, description="networks started for each gate")
-    hidden: int = Field(4, ge=1, le=1024, description="hidden units of each network")
+    epochs: int = Field(default=200, ge=1, description="passes over the truth table")
+    batch_size: int = Field(default=1024, ge=2, description="rows of the truth table a step")
+    lr: float = Field(
+        default=0.1, gt=0, le=100, description="peak learning rate, above 0, at most 100"
+    )
+    weight_decay: float = Field(
+        default=0.0, ge=0, le=1, description="decoupled weight decay, 0 to 1"
+    )
+    eval_every: int = Field(default=10, ge=1, description="epochs from one evaluation to the next")
+    restarts: int = Field(default=64, ge=1, le=65536, description="networks started for each gate")
+    hidden: int = Field(default=4, ge=1, le=1024, description="hidden units of each network")
     activation: Literal["tanh", "relu", "sigmoid"] = Field(
-        "tanh", description="activation function of the hidden units"
+        default="tanh", description="activation function of the hidden units"
     )
 
 
@@ -50,7 +54,7 @@ class GateOptions(DataOptions):
     """Which gates."""
 
     gate: str = Field(
-        "all",
+        default="all",
         description="all 16 gates of two inputs, one name (xor, nand, ...), a family with its "
         "number of inputs (parity4, majority3), or a truth table as bits (01101001)",
     )

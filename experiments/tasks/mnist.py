@@ -35,11 +35,13 @@ class MnistHparams(Hparams):
     """Hyper-parameters of the digit network."""
 
     label_smoothing: float = Field(
-        0.1, ge=0, lt=1, description="share of each label spread over all classes"
+        default=0.1, ge=0, lt=1, description="share of each label spread over all classes"
     )
-    shift: int = Field(1, ge=0, le=8, description="largest random shift of a digit, in pixels")
-    width: int = Field(32, ge=1, le=512, description="channels of the first convolution")
-    hidden: int = Field(128, ge=1, le=4096, description="units of the hidden linear layer")
+    shift: int = Field(
+        default=1, ge=0, le=8, description="largest random shift of a digit, in pixels"
+    )
+    width: int = Field(default=32, ge=1, le=512, description="channels of the first convolution")
+    hidden: int = Field(default=128, ge=1, le=4096, description="units of the hidden linear layer")
 
 
 @checked_dataclass(frozen=True)
@@ -47,7 +49,8 @@ class MnistOptions(DataOptions):
     """Where the digits are."""
 
     data_dir: Path | None = Field(
-        None, description="folder with the four IDX files; default: $MNIST_DIR, else fetched once"
+        default=None,
+        description="folder with the four IDX files; default: $MNIST_DIR, else fetched once",
     )
 
 
