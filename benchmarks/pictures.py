@@ -21,7 +21,7 @@ from experiments.paths import ROOT
 
 IMAGES = ROOT / "docs" / "images"
 FIGURES = {"gate": ("surfaces", "networks"), "mnist": ("architecture", "training", "predictions")}
-WIDTH, COLOURS = 900, 64  # pixels, and entries of the palette: enough to read, small to keep
+WIDTH, COLOURS = 900, 200  # pixels, and entries of the palette: enough to read, small to keep
 THREE = [
     (0.32, 0.25),
     (0.5, 0.17),
@@ -54,7 +54,7 @@ def main() -> None:
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1000, "height": 900})
+            page = browser.new_page(viewport={"width": 1000, "height": 1060})
             screenshots(page, f"http://127.0.0.1:{port}")
     finally:
         server.terminate()

@@ -104,7 +104,7 @@ def test_architecture_shows_layers_shapes_and_activations() -> None:
     figure = architecture.blocks(layers, "image", (28, 28))
     said = "\n".join(texts(figure))
     assert figure.get_suptitle() == "95,050 parameters in 4 weighted layers"
-    for part in ("28 × 28", "32 × 7 × 7", "convolution 3×3, 32 → 64", "ReLU", "linear 576 → 128"):
+    for part in ("28 × 28", "32 × 7 × 7", "conv 3×3, 32 → 64", "ReLU", "linear 576 → 128"):
         assert part in said
 
 

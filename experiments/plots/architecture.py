@@ -7,14 +7,14 @@ from typing import Protocol
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
+from matplotlib.patches import Polygon, Rectangle
 
 from experiments.plots import style
 
 READABLE = {
     "Normalize": "normalise",
     "PixelUnshuffle": "fold to channels",
-    "Conv2d": "convolution",
+    "Conv2d": "conv",
     "MaxPool2d": "max pool",
     "BatchNorm2d": "batch norm",
     "BatchNorm1d": "batch norm",
@@ -24,6 +24,7 @@ READABLE = {
 ACTIVATIONS = {"ReLU", "Tanh", "Sigmoid", "GELU", "SiLU"}
 MAIN = {"Conv2d": style.BLUE, "Linear": style.GREEN}
 MOST_NEURONS = 12
+UPRIGHT = 0.62  # a unit of y over a unit of x on paper, so that squares are square
 
 
 class Layer(Protocol):
@@ -53,11 +54,11 @@ def blocks(layers: Sequence[Layer], input_name: str, input_shape: tuple[int, ...
         groups[-1].append(layer)
     total = sum(layer.parameters for layer in layers)
     made = style.figure(
-        2.15 * len(groups) + 1.6, 5.2, f"{total:,} parameters in {len(groups) - 1} weighted layers"
+        2.15 * len(groups) + 1.6, 4.8, f"{total:,} parameters in {len(groups) - 1} weighted layers"
     )
     axes = style.bare(made.subplots())
     axes.set_xlim(-0.75, len(groups) + 0.6)
-    axes.set_ylim(-2.15, 1.3)
+    axes.set_ylim(-1.8, 1.3)
     shapes = [input_shape, *(group[-1].shape if group else input_shape for group in groups)]
     _volume(axes, 0, shapes[0], style.GREY, f"{input_name}\n{_times(shapes[0])}")
     for column, group in enumerate(groups, start=1):
@@ -115,7 +116,7 @@ def _volume(axes: Axes, column: float, shape: tuple[int, ...], color: str, capti
     if len(shape) == 1:
         tall, wide, deep = min(1.0, 0.12 + shape[0] / 160), 0.07, 0.0
     else:
-        tall, wide = 0.9 * height / 28 + 0.1, 0.38 * width / 28 + 0.05
+        tall, wide = 0.9 * height / 28 + 0.1, (0.9 * width / 28 + 0.1) * UPRIGHT
         deep = 0.03 * np.log2(channels[0]) if channels else 0.0
     left, low = column - wide / 2, 0.1 - tall / 2
     up = deep * 1.5
@@ -149,20 +150,15 @@ def _card(axes: Axes, column: float, group: Sequence[Layer], color: str) -> None
         lines.append(f"{name} {layer.detail}".strip())
     parameters = sum(layer.parameters for layer in group)
     lines.append(f"{parameters:,} parameters" if parameters else "nothing learned")
-    height = 0.225 * len(lines) + 0.08
-    axes.add_patch(
-        FancyBboxPatch(
-            (column - 0.45, -0.75 - height),
-            0.9,
-            height,
-            boxstyle="round,pad=0.02",
-            facecolor=style.PAPER,
-            edgecolor=color,
-            linewidth=2,
-        )
-    )
     axes.text(
-        column, -0.82, "\n".join(lines), ha="center", va="top", fontsize=10.5, linespacing=1.4
+        column,
+        -0.75,
+        "\n".join(lines),
+        ha="center",
+        va="top",
+        fontsize=10.5,
+        linespacing=1.4,
+        bbox={"boxstyle": "round,pad=0.5", "facecolor": style.PAPER, "edgecolor": color, "lw": 2},
     )
 
 
