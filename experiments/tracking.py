@@ -279,7 +279,9 @@ def find(uri: str, how_to_make: str = "") -> Version:
         get = client.get_model_version_by_alias if mark == "@" else client.get_model_version
         found = get(name, which)
         metadata = get_model_info(f"models:/{name}/{found.version}").metadata or {}
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise UserError(f"The registry at {client.tracking_uri} fails: {error}") from error
         raise UserError(f"There is no {uri}. {_listing(client, name)}{advice}") from None
     return Version(name, int(found.version), found.run_id or "", dict(found.tags), metadata)
 

@@ -161,3 +161,16 @@ def test_gates_are_solved(gate: str) -> None:
         probabilities = task.outputs(net, table.x)["probabilities"]
         assert (probabilities - table.y).abs().max() < 0.05, (gate, seed)
         assert math.isclose(evaluate(task, net, table)[1], 1)
+
+
+@pytest.mark.parametrize("gate", ["parity1", "majority3", "parity10", "01" * 512])
+def test_figures_of_any_number_of_inputs(gate: str) -> None:
+    task = tasks.get("gate")
+    splits = task.load(task.data_options(gate=gate))
+    net = task.choose(initialise(task, splits, quick(task), 0), to_device(splits.val, CPU))
+    logits = predict(net, torch.tensor(splits.test.x)).numpy()
+    figures = dict(task.figures(net, splits.test, logits, splits))
+    assert set(figures) == {"architecture", "predictions", "networks"}
+    for figure in figures.values():
+        figure.canvas.draw()
+        assert max(figure.get_size_inches()) < 20

@@ -68,7 +68,14 @@ def test_inputs_count_in_binary(n: int) -> None:
 
 @given(st.integers(1, 6).flatmap(lambda n: st.text("01", min_size=2**n, max_size=2**n)))
 def test_bits_are_taken_as_they_are(bits: str) -> None:
-    assert truth_table.parse(bits) == {bits: bits}
+    ((name, table),) = truth_table.parse(bits).items()
+    assert table == bits and len(name) <= 20
+    assert name == bits or len(bits) > 16
+
+
+def test_long_tables_have_names_of_their_own() -> None:
+    names = {name for bits in ("01" * 512, "10" * 512) for name in truth_table.parse(bits)}
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Logic gates as truth tables: names to bits, bits to arrays."""
 
 import re
+from hashlib import md5
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def parse(gate: str) -> dict[str, str]:
     if gate in TWO_INPUT_GATES:
         return {gate: TWO_INPUT_GATES[gate]}
     if re.fullmatch("[01]+", gate):
-        return {gate: _checked_bits(gate)}
+        return {_table_name(gate): _checked_bits(gate)}
     if match := re.fullmatch(rf"({'|'.join(FAMILIES)})(\d+)", gate):
         return {gate: _family(match[1], _checked_count(gate, int(match[2])))}
     raise DataError(
@@ -65,6 +66,13 @@ def parse(gate: str) -> dict[str, str]:
 def outputs(bits: dict[str, str]) -> np.ndarray:
     """Return the gates' outputs row by row: float32 [2^n, gates] of 0 and 1."""
     return np.array([[int(bit) for bit in table] for table in bits.values()], np.float32).T
+
+
+def _table_name(bits: str) -> str:
+    """Return the bits themselves while a person can read them, else a short name for them."""
+    if len(bits) <= 16:
+        return bits
+    return f"table{len(bits)}-{md5(bits.encode(), usedforsecurity=False).hexdigest()[:8]}"
 
 
 def _checked_bits(bits: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.plots import style
 
+MOST_ROWS = 32  # of a truth table that is written out; a longer one shows colours alone
 GRID_SIDE, LOW, HIGH = 81, -0.25, 1.25  # of a decision surface, in units of the inputs
 
 
@@ -34,12 +35,12 @@ def truth_tables(labels: Sequence[str], x: np.ndarray, y: np.ndarray, logits: np
     rows, gates = y.shape
     made = style.figure(
         max(5.0, 1.8 + 0.62 * gates),
-        min(40.0, 2.4 + 0.42 * rows),
+        2.4 + 0.42 * min(rows, MOST_ROWS),
         f"{solved} of {gates} gates solved" if gates > 1 else _verdict(labels[0], wrong),
     )
     axes = made.subplots()
     image = axes.imshow(probability, cmap=style.DIVERGING, vmin=0, vmax=1, aspect="auto")
-    if rows <= 32:
+    if rows <= MOST_ROWS:
         axes.set_yticks(range(rows), ["".join(str(int(v)) for v in row) for row in x])
         for row, gate in np.ndindex(rows, gates):
             sure = abs(probability[row, gate] - 0.5) > 0.3
@@ -139,7 +140,7 @@ def networks(labels: Sequence[str], weights: Mapping[str, np.ndarray], activatio
 
 
 def _verdict(label: str, wrong: np.ndarray) -> str:
-    return f"{label[:24]}: {int((~wrong).sum())} of {wrong.size} rows right"
+    return f"{label}: {int((~wrong).sum())} of {wrong.size} rows right"
 
 
 def _size(count: int, panel: float) -> tuple[float, float]:

@@ -77,7 +77,7 @@ def load(options: GateOptions) -> Splits:
         val=table,
         test=table,
         labels=tuple(bits),
-        name=f"truth table of {options.gate}",
+        name=f"truth table of {options.gate if options.gate == 'all' else ', '.join(bits)}",
         source="computed from the definition of each gate",
         digest=md5(repr(bits).encode(), usedforsecurity=False).hexdigest(),
         canonical=options.gate == "all",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from experiments.data import mnist
@@ -52,6 +52,11 @@ class MnistOptions(DataOptions):
         default=None,
         description="folder with the four IDX files; default: $MNIST_DIR, else fetched once",
     )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _from_any_folder(cls, data_dir: Path | None) -> Path | None:
+        return data_dir and data_dir.expanduser().resolve()
 
 
 def load(options: MnistOptions) -> Splits:
