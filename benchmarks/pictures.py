@@ -1,7 +1,7 @@
 """The README's pictures, made anew from what is trained: python -m benchmarks.pictures
 
-Needs a champion of each task, exported, and Debian's chromium. The page is served and drawn on
-by a real browser; the figures are the champions' own, made smaller.
+Needs a champion of each task, exported, the packages of tests/requirements.txt, and chromium.
+The page is served and drawn on by a real browser; the figures are the champions' own, made smaller.
 """
 
 import shutil
@@ -12,10 +12,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import click
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from experiments import tracking
+from experiments import cli, tracking
 from experiments.errors import UserError
 from experiments.paths import ROOT
 
@@ -33,7 +34,8 @@ THREE = [
 ]
 
 
-def main() -> None:
+@click.command("benchmarks.pictures")
+def command() -> None:
     """Write docs/images."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     client = tracking.connect()
@@ -92,7 +94,7 @@ def keep(page: Page, name: str) -> None:
 
 
 def shrink(source: Path, target: Path) -> None:
-    """Save the picture at `source` small: at most 900 pixels wide, 64 colours."""
+    """Save the picture at `source` small: narrow enough, in few colours."""
     picture = Image.open(source).convert("RGB")
     picture.thumbnail((WIDTH, 10 * WIDTH), Image.Resampling.LANCZOS)
     picture.quantize(COLOURS).save(target, optimize=True)
@@ -110,4 +112,4 @@ def wait_for(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.main(command)

@@ -8,6 +8,8 @@ import click
 from experiments.errors import UserError
 
 USER_ERROR, INTERRUPTED = 2, 130
+HOW_TO_TRAIN = "mlflow run . -e train -P task={task}"
+HOW_TO_EXPORT = "python export/to_onnx.py --task {task}"
 
 
 def main(command: click.Command) -> None:

@@ -5,7 +5,6 @@ import torch
 from experiments.errors import UserError
 from experiments.tasks.base import Split, Task
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 

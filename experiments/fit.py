@@ -64,8 +64,8 @@ def fit(
         Diverged: a loss is infinite or no number; the message names the epoch and lr.
     """
     count, device = len(train.x), train.x.device
-    steps = hparams.epochs * math.ceil(count / hparams.batch_size)
-    optimizer, schedule = optim.build(net, hparams, steps)
+    batches = max(1, (count + hparams.batch_size - 2) // hparams.batch_size)  # no last one of one
+    optimizer, schedule = optim.build(net, hparams, steps=hparams.epochs * batches)
     order = Generator().manual_seed(seeds(seed).order)
     noise = Generator().manual_seed(seeds(seed).noise)
     autocast = torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32")
@@ -74,7 +74,8 @@ def fit(
 
     for epoch in range(1, hparams.epochs + 1):
         net.train()
-        for batch in torch.randperm(count, generator=order).to(device).split(hparams.batch_size):
+        shuffled = torch.randperm(count, generator=order).to(device)
+        for batch in shuffled.split(hparams.batch_size)[:batches]:
             x, y = task.augment(train.x[batch], hparams, noise), train.y[batch]
             with autocast:
                 logits = net(x).float()
@@ -87,7 +88,8 @@ def fit(
             schedule.step()
         if epoch % hparams.eval_every and epoch < hparams.epochs:
             continue
-        metrics = EpochMetrics(epoch, *meter.means(), *evaluate(task, net, val), lr)
+        kept = task.choose(net, val)
+        metrics = EpochMetrics(epoch, *meter.means(), *evaluate(task, kept, val), lr)
         if not math.isfinite(metrics.train_loss + metrics.val_loss):
             raise Diverged(
                 f"training diverged in epoch {epoch}; try a smaller lr than {hparams.lr:g}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ class Job:
 
     task: Task
     data: DataOptions
+    options: Mapping[str, Any]
     splits: Splits
     train: Split
     val: Split
@@ -41,6 +42,7 @@ class Job:
         return cls(
             task=request.task,
             data=request.data,
+            options=request.options(),
             splits=splits,
             train=devices.to_device(splits.train, device),
             val=devices.to_device(splits.val, device),
@@ -84,12 +86,13 @@ class Job:
     def described(self) -> dict[str, Any]:
         """Return what else a record should hold of the job."""
         return {
-            "task": self.task.name,
-            "seed": self.seed,
+            **self.options,
             "device_used": str(self.device),
             "precision_used": self.precision,
             "threads": torch.get_num_threads(),
             "data_name": self.splits.name,
             "data_source": self.splits.source,
             "data_digest": self.splits.digest,
+            "data_canonical": self.splits.canonical,
+            "data_exhaustive": self.splits.exhaustive,
         }

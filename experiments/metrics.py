@@ -15,8 +15,9 @@ class EpochMetrics:
     """One evaluation in the course of training.
 
     `train_*` are means over the batches since the last one, as they were trained on (augmented,
-    labels smoothed, weights moving); `val_*` are measured on the weights at the end of `epoch`,
-    without smoothing. `lr` is that of the epoch's last step. Accuracies are shares, 0 to 1.
+    labels smoothed, weights moving) and over all nets of a bank; `val_*` are measured at the end
+    of `epoch`, without smoothing, on the net that `Task.choose` would keep. `lr` is that of the
+    epoch's last step. Accuracies are shares, 0 to 1.
     """
 
     epoch: int

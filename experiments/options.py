@@ -37,6 +37,23 @@ class Request:
     device: str
     precision: str
 
+    def options(self) -> dict[str, Any]:
+        """Return what was asked for, apart from the hyper-parameters, by the options' names."""
+        names = ("trials", "seed", "device", "precision")
+        return {
+            "task": self.task.name,
+            **{name: getattr(self, name) for name in names},
+            **dataclasses.asdict(self.data),
+        }
+
+    def as_parameters(self) -> str:
+        """Return the request as text for `mlflow run`: whatever differs from the defaults."""
+        usual = {option.name: option.default for option in _common()}
+        usual |= _defaults(self.task.data_options) | _defaults(self.task.hparams)
+        asked = self.options() | dataclasses.asdict(self.hparams)
+        changed = {n: v for n, v in asked.items() if v != usual[n] or n in ("task", "trials")}
+        return " ".join(f"-P {name}={value}" for name, value in changed.items())
+
 
 def training(function: Callable[[Request], None]) -> click.Command:
     """Return the command that calls `function` with what the command line asks for."""

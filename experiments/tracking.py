@@ -38,6 +38,7 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 def connect() -> MlflowClient:
     """Point MLflow at $MLFLOW_TRACKING_URI, else at the project's own store; return its client."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     import mlflow
 
     for name in ("mlflow", "alembic"):
@@ -132,7 +133,8 @@ class Run:
 def start(name: str) -> Iterator[Run]:
     """Open a run, or go on with the one that `mlflow run` has made; it ends with a true status.
 
-    The status is FINISHED, or FAILED after an exception, or KILLED after an interruption.
+    The status is FINISHED, or FAILED after an exception, or KILLED after an interruption. (Ctrl-C
+    under `mlflow run` ends as FAILED: mlflow itself is interrupted, too, and has the last word.)
     """
     connect()
     with _opened(run_name=name) as run:
@@ -248,14 +250,16 @@ def load_torch(model: Version) -> Any:
     """Return the torch program of a registered version: tensor in, logits out."""
     import mlflow.pytorch
 
-    return mlflow.pytorch.load_model(model.uri)
+    with _telling(f"{model} holds no torch program that can be loaded"):
+        return mlflow.pytorch.load_model(model.uri)
 
 
 def onnx_file(model: Version) -> Path:
     """Return the path of a registered version's ONNX file."""
     import mlflow
 
-    return Path(mlflow.artifacts.download_artifacts(f"{model.uri}/model.onnx"))
+    with _telling(f"{model} holds no ONNX file"):
+        return Path(mlflow.artifacts.download_artifacts(f"{model.uri}/model.onnx"))
 
 
 def find(uri: str, how_to_make: str = "") -> Version:
@@ -265,12 +269,28 @@ def find(uri: str, how_to_make: str = "") -> Version:
         how_to_make: a command that would make such a version; part of the message if there is none.
 
     Raises:
-        UserError: no such version; the message lists what there is, or how to make it.
+        UserError: no such version; the message lists what there is, or how to make it. Or the
+            registry or the version's files cannot be read.
+    """
+    found = find_if_any(uri)
+    if found is not None:
+        return found
+    name, _, _ = _parse(uri)
+    advice = f" Make one with: {how_to_make}" if how_to_make else ""
+    if _no_store():
+        raise UserError(f"There is no model {name!r} yet: nothing is registered in {ROOT}.{advice}")
+    raise UserError(f"There is no {uri}. {_listing(connect(), name)}{advice}")
+
+
+def find_if_any(uri: str) -> Version | None:
+    """Return the registered version that `uri` names, or None if the registry has no such.
+
+    Raises:
+        UserError: the registry, or the files of a version that it has, cannot be read.
     """
     name, mark, which = _parse(uri)
-    advice = f" Make one with: {how_to_make}" if how_to_make else ""
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not STORE.is_file():
-        raise UserError(f"There is no model {name!r} yet: nothing is registered in {ROOT}.{advice}")
+    if _no_store():
+        return None
     client = connect()
     from mlflow.exceptions import MlflowException
     from mlflow.models import get_model_info
@@ -278,20 +298,34 @@ def find(uri: str, how_to_make: str = "") -> Version:
     try:
         get = client.get_model_version_by_alias if mark == "@" else client.get_model_version
         found = get(name, which)
-        metadata = get_model_info(f"models:/{name}/{found.version}").metadata or {}
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise UserError(f"The registry at {client.tracking_uri} fails: {error}") from error
-        raise UserError(f"There is no {uri}. {_listing(client, name)}{advice}") from None
-    return Version(name, int(found.version), found.run_id or "", dict(found.tags), metadata)
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise UserError(f"The registry at {client.tracking_uri} fails: {error}") from error
+    number = int(found.version)
+    with _telling(f"{name} version {number} is registered, but its files cannot be read"):
+        metadata = get_model_info(f"models:/{name}/{number}").metadata or {}
+    return Version(name, number, found.run_id or "", dict(found.tags), metadata)
 
 
 def champion(name: str) -> Version | None:
-    """Return the version of `name` that bears the alias `champion`, if any does."""
+    """Return the version of `name` that bears the alias `champion`, or None if none does."""
+    return find_if_any(f"models:/{name}@{CHAMPION}")
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Turn MLflow's refusal to read a version's files into a sentence that begins with `what`."""
+    from mlflow.exceptions import MlflowException
+
     try:
-        return find(f"models:/{name}@{CHAMPION}")
-    except UserError:
-        return None
+        yield
+    except (MlflowException, OSError) as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+def _no_store() -> bool:
+    return not os.environ.get("MLFLOW_TRACKING_URI") and not STORE.is_file()
 
 
 def crown(model: Version) -> None:
@@ -322,6 +356,6 @@ def _listing(client: MlflowClient, name: str) -> str:
     models = {m.name: m for m in client.search_registered_models()}
     if name not in models:
         return f"Registered models: {', '.join(models) or 'none'}."
-    numbers = [v.version for v in client.search_model_versions(f"name = '{name}'")]
-    aliases = [f"@{alias}" for alias in models[name].aliases]
-    return f"{name} has {', '.join([*aliases, *map(str, sorted(map(int, numbers)))])}."
+    numbers = sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'"))
+    has = [*(f"@{alias}" for alias in models[name].aliases), *map(str, numbers)]
+    return f"{name} has {', '.join(has) or 'no version'}."

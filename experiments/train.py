@@ -36,16 +36,18 @@ def train(request: Request) -> None:
             job = replace(job, hparams=outcome.hparams)
         run.params(job.named_hparams())
         net, history, seconds = fit(job, run)
+        kept = max(history, key=lambda metrics: metrics.rank)
         measured, logits = evaluate(job, net)
-        run.metrics({**measured, "fit_seconds": seconds})
+        run.metrics({**measured, "fit_seconds": seconds, "kept_epoch": kept.epoch})
         draw(job, net, history, logits, run)
-        version = register(job, net, measured, run.id)
+        version = register(job, net, kept, measured["test_accuracy"], run.id)
         promoted, reason = promote(version)
         run.tags({"registered": version, "promoted": promoted, "promotion_reason": reason})
+    which = "" if promoted else f" --model {version.uri}"
     print(
         f"{version}: test accuracy {measured['test_accuracy']:.4f}, fitted in {seconds:.1f} s.\n"
         f"It {'is now' if promoted else 'is not'} the champion: {reason}.\n"
-        f"Next: mlflow ui, or python export/to_onnx.py --task {job.task.name}"
+        f"Next: mlflow ui, or python export/to_onnx.py --task {job.task.name}{which}"
     )
 
 
@@ -60,16 +62,14 @@ def fit(job: Job, run: Recorder) -> tuple[nn.Module, list[EpochMetrics], float]:
 
 
 def evaluate(job: Job, net: nn.Module) -> tuple[dict[str, float], Any]:
-    """Return final metrics and the test logits, float32 [N, ...]; test is read here, only here."""
+    """Return test metrics and the test logits, float32 [N, ...]; test is read here, only here."""
     from experiments.device import to_device
     from experiments.metrics import mean_loss_and_accuracy, predict
 
-    measured: dict[str, float] = {}
-    for name, split in (("kept_val", job.val), ("test", to_device(job.splits.test, job.device))):
-        logits = predict(net, split.x)
-        loss, accuracy = mean_loss_and_accuracy(job.task, logits, split.y)
-        measured |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
-    return measured, logits.cpu().numpy()
+    test = to_device(job.splits.test, job.device)
+    logits = predict(net, test.x)
+    loss, accuracy = mean_loss_and_accuracy(job.task, logits, test.y)
+    return {"test_loss": loss, "test_accuracy": accuracy}, logits.cpu().numpy()
 
 
 def draw(
@@ -85,7 +85,7 @@ def draw(
         run.figure(name, figure)
 
 
-def register(job: Job, net: Any, measured: dict[str, float], run_id: str) -> Version:
+def register(job: Job, net: Any, kept: EpochMetrics, test_accuracy: float, run_id: str) -> Version:
     """Register the net with all that is needed to rebuild, judge and export it."""
     from dataclasses import asdict
 
@@ -100,9 +100,9 @@ def register(job: Job, net: Any, measured: dict[str, float], run_id: str) -> Ver
         "data_name": job.splits.name,
         "data_digest": job.splits.digest,
         "canonical": job.splits.canonical,
-        "val_accuracy": measured["kept_val_accuracy"],
-        "val_loss": measured["kept_val_loss"],
-        "test_accuracy": measured["test_accuracy"],
+        "val_accuracy": kept.val_accuracy,
+        "val_loss": kept.val_loss,
+        "test_accuracy": test_accuracy,
         "run_id": run_id,
     }
     net = net.cpu().eval()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from experiments.tracking import Recorder
 
 
+STARTUP_TRIALS = 4  # that are not pruned: the others' measure, and enough to tell what matters
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a search found.
@@ -29,7 +32,7 @@ class Outcome:
     Attributes:
         hparams: the best trial's.
         best: the best trial's number.
-        values, states: objective and complete / pruned / failed, trial by trial.
+        values, states: objective and complete / pruned, trial by trial.
         importances: hyper-parameter -> share of the objective's variance; empty if unknown.
     """
 
@@ -60,7 +63,7 @@ def search(job: Job, trials: int, fixed: frozenset[str], run: Recorder) -> Outco
     study = optuna.create_study(
         direction="maximize" if task.objective == "val_accuracy" else "minimize",
         sampler=optuna.samplers.TPESampler(seed=job.seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
     )
     study.enqueue_trial({name: getattr(job.hparams, name) for name in space})
     distributions = {name: _distribution(dim) for name, dim in space.items()}
@@ -136,7 +139,7 @@ def _outcome(study: optuna.Study, job: Job) -> Outcome:
 def _importances(study: optuna.Study, complete: list[Any], seed: int) -> Mapping[str, float]:
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    if len(complete) < 4 or len({t.value for t in complete}) < 2:
+    if len({t.value for t in complete}) < 2:
         return {}
     return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
 
@@ -170,9 +173,9 @@ def tune(request: Request) -> None:
         outcome = search(job, request.trials, request.fixed, run)
         run.params(replace(job, hparams=outcome.hparams).named_hparams())
         log_outcome(outcome, job.task, run)
-    found = " ".join(f"-P {name}={getattr(outcome.hparams, name)}" for name in job.task.space)
+    again = replace(request, hparams=outcome.hparams, trials=0)
     print(f"Best of {request.trials} trials: number {outcome.best}. Train with it:")
-    print(f"  mlflow run . -e train -P task={job.task.name} -P trials=0 {found}")
+    print(f"  mlflow run . -e train {again.as_parameters()}")
 
 
 command = options.training(tune)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnx
     from torch import nn
 
-    from experiments.tasks.base import Task
+    from experiments.tasks.base import Splits, Task
     from experiments.tracking import Recorder, Version
     from export.parity import Parity
 
@@ -45,10 +45,12 @@ class ParityError(UserError):
 @click.option("--out", type=Path, default=Path("model.onnx"), show_default=True)
 def command(task: str, model: str, out: Path) -> None:
     """Export a registered version to ONNX, prove it equal to the torch model, register it."""
+    if not out.name or out.is_dir():
+        raise UserError(f"out: expected the name of a file, found the folder {str(out)!r}.")
     if not out.parent.is_dir():
         raise UserError(f"out: expected a file in a folder that exists; {out.parent} is none.")
     uri = f"models:/{task}@{tracking.CHAMPION}" if model in ("", "auto") else model
-    version = tracking.find(uri, how_to_make=f"mlflow run . -e train -P task={task}")
+    version = tracking.find(uri, how_to_make=cli.HOW_TO_TRAIN.format(task=task))
     if version.metadata.get("task") != task:
         found = version.metadata.get("task", "unknown")
         raise UserError(f"model: expected a version of task {task}, found one of task {found}.")
@@ -57,8 +59,8 @@ def command(task: str, model: str, out: Path) -> None:
         run.metrics({"parity_count": parity.count, "parity_same": parity.same})
         run.metrics({"parity_largest_difference": parity.largest})
         raw = graph.SerializeToString()
-        write(raw, out)
         registered = register(graph, raw, version, x, run)
+        write(raw, out)
     click.echo(f"{out}: {version} in {len(raw):,} bytes; {parity}.")
     click.echo(f"Registered as {registered}. Look at it: netron {out}")
 
@@ -78,13 +80,7 @@ def export(task: "Task", version: "Version") -> tuple["onnx.ModelProto", "Parity
     program = tracking.load_torch(version)
     net = task.network(**version.metadata["config"])
     net.load_state_dict(program.state_dict())
-    splits = task.load(task.data_options(**version.metadata["data_options"]))
-    if splits.digest != version.metadata["data_digest"]:
-        raise UserError(
-            f"{version} was trained on data of digest {version.metadata['data_digest']}, found "
-            f"{splits.digest}; set MNIST_DIR to the data it was trained on."
-        )
-    x = splits.test.x
+    x = its_data(task, version).test.x
     graph = to_graph(task, net, x[:2], describe(task, version))
     onnx.checker.check_model(graph, full_check=True)
     session = onnxruntime.InferenceSession(graph.SerializeToString())
@@ -95,6 +91,29 @@ def export(task: "Task", version: "Version") -> tuple["onnx.ModelProto", "Parity
             f"most {TOLERANCE:g}. Nothing was written."
         )
     return graph, parity, x[:2]
+
+
+def its_data(task: "Task", version: "Version") -> "Splits":
+    """Return the data that `version` was trained on: from where it says, else the task's usual.
+
+    Raises:
+        UserError: neither has the digest of the data that it was trained on.
+    """
+    stored = version.metadata
+    problems = []
+    for options in (task.data_options(**stored["data_options"]), task.data_options()):
+        try:
+            splits = task.load(options)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if splits.digest == stored["data_digest"]:
+            return splits
+        problems.append(f"{splits.source} has {splits.digest}.")
+    raise UserError(
+        f"{version} was trained on {stored['data_name']} of digest {stored['data_digest']}, which "
+        f"is not found: {' '.join(problems)} Set MNIST_DIR to the folder that holds it."
+    )
 
 
 def to_graph(
@@ -220,8 +239,8 @@ def _same_graph(version: "Version", sha256: str) -> "Version | None":
     linked = version.tags.get("onnx_model")
     if linked is None:
         return None
-    registered = tracking.find(linked)
-    return registered if registered.tags.get("sha256") == sha256 else None
+    registered = tracking.find_if_any(linked)
+    return registered if registered and registered.tags.get("sha256") == sha256 else None
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from pathlib import Path
 if not __package__:  # started as a script, from any folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import socket
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -23,9 +25,8 @@ if TYPE_CHECKING:
 
     from serve.predictor import Predictor
 
-TASKS = ("mnist", "gate")
-HOW_TO_TRAIN = "mlflow run . -e train -P task={task}"
-HOW_TO_EXPORT = "python export/to_onnx.py --task {task}"
+TABS = {"mnist": ("Digit", "serve.digit_tab"), "gate": ("Gate", "serve.gate_tab")}
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - only if asked for, and said aloud
 # The pad starts, and comes back from a clear, without a tool: take the brush whenever none is.
 BRUSH = """() => setInterval(() => {
     if (!document.querySelector('#pad button.highlight'))
@@ -56,46 +57,62 @@ def command(
     """Serve the page; without --model, the champion of each task."""
     if more and not models:
         raise UserError(f"expected options only, found {more[0]!r}; name model files by --model.")
-    predictors, problems = find_predictors(backend, [*models, *more])
+    check_host(host)
+    predictors, notes = find_predictors(backend, [*models, *more])
     if not predictors:
-        raise UserError(" ".join(problems.values()))
-    for predictor in predictors.values():
-        click.echo(f"Serving {predictor.title}")
-    serve(build(predictors, problems), host, port)
+        raise UserError(" ".join(notes.values()))
+    for line in (*(f"Serving {p.title}." for p in predictors.values()), *notes.values()):
+        click.echo(line)
+    serve(build(predictors, notes), host, port)
+
+
+def check_host(host: str) -> None:
+    """Raise UserError unless the page can listen on `host`."""
+    try:
+        socket.gethostbyname(host)  # IPv4, as all that Gradio can listen on
+    except OSError:
+        raise UserError(
+            f"host: expected a name or an IPv4 address of this machine, found {host!r}."
+        ) from None
 
 
 def find_predictors(
     backend: str, models: list[str]
 ) -> tuple[dict[str, "Predictor"], dict[str, str]]:
-    """Return task -> predictor, and task -> what to do about it where there is none.
+    """Return task -> predictor, and task -> a sentence where a model is missing or not the newest.
 
     Raises:
         UserError: a model that was asked for by name cannot be served.
     """
-    if models:
-        found = [_open(backend, model) for model in models]
-        return {p.task: p for p in found}, {}
-    predictors, problems = {}, {}
-    for task in TASKS:
+    predictors: dict[str, Predictor] = {}
+    notes: dict[str, str] = {}
+    for model in models:
+        predictor = _open(backend, model)
+        if predictor.task not in TABS or predictor.task in predictors:
+            why = "has no tab on the page" if predictor.task not in TABS else "is named twice"
+            raise UserError(f"model: {model} is of task {predictor.task}, which {why}.")
+        predictors[predictor.task] = predictor
+    for task in TABS if not models else ():
         try:
-            predictors[task] = _champion(backend, task)
+            predictors[task] = _champion(backend, task, notes)
         except UserError as error:
-            problems[task] = str(error)
-    return predictors, problems
+            notes[task] = str(error)
+    return predictors, notes
 
 
-def _champion(backend: str, task: str) -> "Predictor":
+def _champion(backend: str, task: str, notes: dict[str, str]) -> "Predictor":
+    """Return the task's champion; note it if the exported one is not the present one."""
     from experiments import tracking
 
-    train = HOW_TO_TRAIN.format(task=task)
-    champion = f"@{tracking.CHAMPION}"
+    train, export = (h.format(task=task) for h in (cli.HOW_TO_TRAIN, cli.HOW_TO_EXPORT))
+    name = f"models:/{task}@{tracking.CHAMPION}"
+    champion = tracking.find(name, train if backend == "torch" else f"{train} && {export}")
     if backend == "torch":
-        tracking.find(f"models:/{task}{champion}", train)
-        return _open(backend, f"models:/{task}{champion}")
-    export = HOW_TO_EXPORT.format(task=task)
-    tracking.find(f"models:/{task}{champion}", f"{train} && {export}")
-    tracking.find(f"models:/{task}-onnx{champion}", export)
-    return _open(backend, f"models:/{task}-onnx{champion}")
+        return _open(backend, name)
+    exported = tracking.find(f"models:/{task}-onnx@{tracking.CHAMPION}", export)
+    if exported.tags.get("torch_model") != champion.uri:
+        notes[task] = f"The champion is {champion}, which is not exported yet: {export}"
+    return _open(backend, exported.uri)
 
 
 def _open(backend: str, model: str) -> "Predictor":
@@ -109,7 +126,10 @@ def _open(backend: str, model: str) -> "Predictor":
         from experiments import tracking
         from serve.torch_backend import TorchPredictor
 
-        return TorchPredictor(tracking.find(model))
+        version = tracking.find(model)
+        if "task" not in version.metadata:
+            raise UserError(f"model: {version} was not registered by this project's train.")
+        return TorchPredictor(version)
     from serve.predictor import OnnxPredictor
 
     if registered:
@@ -119,23 +139,20 @@ def _open(backend: str, model: str) -> "Predictor":
     return OnnxPredictor(Path(model))
 
 
-def build(predictors: Mapping[str, "Predictor"], problems: Mapping[str, str]) -> "gradio.Blocks":
-    """Return the page: a tab for each task, with a sentence in it where there is no model."""
+def build(predictors: Mapping[str, "Predictor"], notes: Mapping[str, str]) -> "gradio.Blocks":
+    """Return the page: a tab for each task, with a sentence in it where something is amiss."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
 
-    from serve import digit_tab, gate_tab
-
-    tabs = {"mnist": ("Digit", digit_tab.build), "gate": ("Gate", gate_tab.build)}
     with gr.Blocks(title="Gates and digits") as page:
         gr.Markdown("# Gates and digits\nSmall neural networks that you can look into.")
-        for task, (name, fill) in tabs.items():
+        for task, (name, module) in TABS.items():
             with gr.Tab(name, id=task):
                 if task in predictors:
-                    fill(predictors[task])
+                    import_module(module).build(predictors[task])
                     gr.Markdown(f"Model: {predictors[task].title}")
-                else:
-                    gr.Markdown(problems.get(task, "No model of this task is served."))
+                if task in notes or task not in predictors:
+                    gr.Markdown(notes.get(task, "No model of this task is served."))
         page.load(None, js=BRUSH)
     return page
 
@@ -148,13 +165,13 @@ def serve(page: "gradio.Blocks", host: str, port: int) -> None:
 
     from serve.markup import CSS
 
-    names = ["127.0.0.1", "localhost", "[::1]", host]
-    click.echo(f"Open http://{host}:{port} (Ctrl-C ends it)")
+    names = ["*"] if host == EVERYWHERE else ["127.0.0.1", "localhost", host]
     try:
         page.launch(
             server_name=host,
             server_port=port,
             quiet=True,
+            prevent_thread_lock=True,
             theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             css=CSS,
             footer_links=[],
@@ -165,6 +182,10 @@ def serve(page: "gradio.Blocks", host: str, port: int) -> None:
         raise UserError(
             f"port {port} on {host} is taken, or not yours to use; choose another with --port."
         ) from None
+    if host == EVERYWHERE:
+        click.echo("Anyone who reaches this machine can use the page.")
+    click.echo(f"Open http://{host}:{port} (Ctrl-C ends it)")
+    page.block_thread()
 
 
 if __name__ == "__main__":

@@ -1,16 +1,30 @@
 """The Digit tab: draw or upload a digit, see what the network saw and what it says."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
+from gradio.data_classes import ImageData
 
+from experiments.errors import UserError
 from serve import ink, markup
 from serve.predictor import Predictor
 
 SIDE, PEN = 320, 12  # pixels of the canvas on the page; the pen's radius
 EXAMPLES = ink.CANVAS.with_name("examples")
+
+
+NOTHING = np.zeros((1, 1), np.uint8)
+
+
+class Upload(gr.Image):
+    """An image that is handed on as a file, unopened: what cannot be read is told, not raised."""
+
+    is_template = True  # for Gradio: it looks like its parent
+
+    def preprocess(self, payload: ImageData | None) -> str | None:
+        return payload.path if payload else None
 
 
 def build(predictor: Predictor) -> None:
@@ -26,8 +40,14 @@ def build(predictor: Predictor) -> None:
     def drawn(drawing: dict[str, Any] | None) -> tuple[str, str]:
         return answer(ink.from_drawing(drawing))
 
-    def uploaded(picture: Image.Image | None) -> tuple[str, str]:
-        return answer(np.zeros((1, 1), np.uint8) if picture is None else ink.from_picture(picture))
+    def uploaded(path: str | None, drawing: dict[str, Any] | None) -> tuple[str, str]:
+        if path is None:  # taken away again
+            return drawn(drawing)
+        try:
+            return answer(ink.from_file(Path(path)))
+        except UserError as error:
+            gr.Warning(str(error))
+            return answer(NOTHING)
 
     with gr.Row():
         with gr.Column():
@@ -43,10 +63,9 @@ def build(predictor: Predictor) -> None:
                 height=SIDE + 110,
                 elem_id="pad",
             )
-            upload = gr.Image(
+            upload = Upload(
                 label="Or upload a picture of one",
-                type="pil",
-                image_mode=None,
+                type="filepath",
                 sources=["upload", "clipboard"],
                 height=200,
                 elem_id="upload",
@@ -67,4 +86,4 @@ def build(predictor: Predictor) -> None:
         "trigger_mode": "always_last",
     }
     pad.change(drawn, pad, **quick)
-    upload.change(uploaded, upload, **quick)
+    upload.change(uploaded, [upload, pad], **quick)

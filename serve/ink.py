@@ -1,5 +1,6 @@
 """Whatever a person hands in, drawn or uploaded, to white ink on black, and on to 28x28."""
 
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from experiments.errors import UserError
 from serve.predictor import open_session
 
 LONGEST_SIDE = 1000  # pixels; a larger upload is reduced first
@@ -22,6 +24,24 @@ def from_drawing(drawing: dict[str, Any] | None) -> np.ndarray:
     if not layers:
         return np.zeros((1, 1), np.uint8)
     return np.maximum.reduce([np.asarray(layer)[..., 3] for layer in layers])
+
+
+def from_file(path: Path) -> np.ndarray:
+    """Return the ink of the image file at `path`, as `from_picture` does.
+
+    Raises:
+        UserError: it is no image that can be read, or one of more pixels than is safe to unpack.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return from_picture(picture)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as error:
+        raise UserError(
+            f"This file is no picture that can be read ({type(error).__name__}); "
+            "try a PNG or JPEG of at most 89 megapixels."
+        ) from error
 
 
 def from_picture(picture: Image.Image) -> np.ndarray:

@@ -13,6 +13,7 @@ from PIL import Image
 
 ZERO, ONE, PAPER = (0, 114, 178), (213, 94, 0), (247, 247, 247)
 
+LEGEND = "Blue: 0. White: undecided. Orange: 1. Ring: the switches as they are now."
 CSS = """
 .answer { font-size: 1.1rem; margin: .2rem 0 .6rem; }
 .answer b { font-size: 2.2rem; margin: 0 .4rem; }
@@ -130,8 +131,9 @@ def surface(
         f'<text x="{left - 10}" y="{place(low, v)[1] + 5:.1f}" text-anchor="end">{v}</text>'
         for v in (0, 1)
     )
-    held = [f", {name} = {int(on)}" for name, on in zip(names[2:], switches[2:], strict=True)]
-    title = f"{html.escape(gate)}: where the network says 1{''.join(held)}"
+    title = f"{html.escape(gate)}: where the network says 1"
+    held = [f"{name} = {int(on)}" for name, on in zip(names[2:], switches[2:], strict=True)]
+    rest = f" The other inputs are held at {', '.join(held)}." if held else ""
     ring = f'cx="{x:.1f}" cy="{y:.1f}" r="18" fill="none"'
     return f"""<div class="surface"><svg viewBox="0 0 440 445" role="img"
 aria-label="decision surface of {html.escape(gate)}">
@@ -142,7 +144,7 @@ preserveAspectRatio="none"/>{dots}
 <circle {ring} stroke="#F0E442" stroke-width="3"/>{ticks}
 <text x="{left + side / 2}" y="{top + side + 42}" text-anchor="middle">{names[0]}</text>
 <text x="{left - 38}" y="{top + side / 2}">{names[1]}</text>
-</svg><p>Blue: 0. White: undecided. Orange: 1. Ring: the switches as they are now.</p></div>"""
+</svg><p>{LEGEND}{rest}</p></div>"""
 
 
 def _colour(share: np.ndarray) -> np.ndarray:

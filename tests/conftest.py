@@ -74,7 +74,7 @@ def run(checkout: Path) -> Command:
 @pytest.fixture(scope="session")
 def trained(checkout: Path, run: Command) -> Path:
     """The checkout with a champion of each task, exported; short trainings on real data."""
-    run("mlflow run . -e train -P task=gate -P trials=2 -P seed=7")
+    run("mlflow run . -e train -P task=gate -P seed=7")
     run("mlflow run . -e train -P task=mnist -P trials=0 -P epochs=1")
     run("python export/to_onnx.py")
     run("python export/to_onnx.py --task gate --out gate.onnx")

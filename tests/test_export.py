@@ -11,9 +11,12 @@ import torch
 from click.testing import CliRunner
 from onnx.reference import ReferenceEvaluator
 
+from experiments import tasks
 from export import page_assets, parity, to_onnx
 from models.canvas import Canvas
 from tests.conftest import Command, client, free_port, serving
+
+TASKS = ", ".join(repr(name) for name in tasks.names())
 
 
 @pytest.fixture
@@ -116,15 +119,25 @@ def test_disagreement_leaves_no_file(registry: Path, monkeypatch: pytest.MonkeyP
         ("--model models:/mnist/99", "mnist has @champion, 1"),
         ("--model models:/absent/1", "Registered models: "),
         ("--model models:/gate/1", "expected a version of task mnist, found one of task gate"),
+        ("--model models:/mnist-onnx/1", "mnist-onnx version 1 holds no torch program"),
+        ("--out .", "expected the name of a file"),
         ("--model mnist", "expected models:/NAME@ALIAS or models:/NAME/NUMBER"),
         ("--out absent/model.onnx", "absent is none"),
-        ("--task foo", "'foo' is not one of 'gate', 'mnist'"),
+        ("--task foo", f"'foo' is not one of {TASKS}"),
     ],
 )
 def test_mistakes_end_in_one_sentence(trained: Path, run: Command, line: str, says: str) -> None:
     result = run(f"python export/to_onnx.py {line}", fails=True)
     assert result.returncode == 2 and says in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_deleted_version_is_registered_again(trained: Path, run: Command) -> None:
+    store = client(trained)
+    gone = store.get_model_version_by_alias("gate-onnx", "champion").version
+    store.delete_model_version("gate-onnx", gone)
+    run("python export/to_onnx.py --task gate --out gate.onnx")
+    assert int(store.get_model_version_by_alias("gate-onnx", "champion").version) > int(gone)
 
 
 def test_writing_replaces_whole_files_only(tmp_path: Path) -> None:

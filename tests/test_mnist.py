@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import tasks
 from experiments.data import fetch, idx, mnist
 from experiments.errors import DataError
 
@@ -73,6 +74,12 @@ def test_older_names_and_gzip(tmp_path: Path) -> None:
 def test_mislabelled_folder_is_refused(tmp_path: Path, changes, says: str) -> None:
     with pytest.raises(DataError, match=says):
         mnist.load(folder_of(tmp_path, **changes))
+
+
+def test_too_few_digits_to_split(tmp_path: Path) -> None:
+    task = tasks.get("mnist")
+    with pytest.raises(DataError, match="at least 24 training digits, found 20"):
+        task.load(task.data_options(data_dir=folder_of(tmp_path)))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

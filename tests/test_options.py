@@ -6,8 +6,10 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from experiments import options
+from experiments import options, tasks
 from experiments.paths import ROOT
+
+TASKS = ", ".join(repr(name) for name in tasks.names())
 
 
 def parsed(line: str) -> options.Request:
@@ -60,7 +62,7 @@ def test_both_spellings() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("--task foo", "'foo' is not one of 'gate', 'mnist'"),
+        ("--task foo", f"'foo' is not one of {TASKS}"),
         ("--trials -1", "-1 is not in the range 0<=x"),
         ("--trials two", "'two' is not a valid integer"),
         (

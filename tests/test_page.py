@@ -84,6 +84,18 @@ def test_an_upload_is_read(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#digit-answer .answer b")).to_have_text("7", timeout=15_000)
 
 
+def test_a_broken_upload_is_told_and_a_removed_one_forgotten(page: Page, tmp_path: Path) -> None:
+    draw(page, SEVEN)
+    answer = page.locator("#digit-answer .answer")
+    expect(answer).to_contain_text("This is a 7", timeout=15_000)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    page.set_input_files("#upload input[type=file]", tmp_path / "broken.png")
+    expect(page.get_by_text("This file is no picture that can be read")).to_be_visible()
+    expect(answer).to_contain_text("Draw a digit")
+    page.locator("#upload button[aria-label='Remove Image']").click()
+    expect(answer).to_contain_text("This is a 7", timeout=15_000)
+
+
 def test_a_gate_is_switched_and_chosen(page: Page) -> None:
     page.get_by_role("tab", name="Gate").click()
     answer = page.locator("#gate-answer .answer")

@@ -126,7 +126,7 @@ def test_wide_nets_are_abridged_and_say_so() -> None:
 @pytest.mark.parametrize(("maximise", "best"), [(True, 3), (False, 0)])
 def test_search_history_finds_the_best(maximise: bool, best: int) -> None:
     values = [0.1, 0.9, float("nan"), 0.5]
-    states = ["complete", "pruned", "failed", "complete"]
+    states = ["complete", "pruned", "pruned", "complete"]
     figure = search.history(values, states, "val_accuracy", maximise)
     assert f"number {best}, {values[best]:.4g}" in figure.get_suptitle()
 

@@ -13,7 +13,7 @@ from PIL import Image
 from experiments.errors import UserError
 from serve import gate_tab, ink, markup
 from serve.predictor import OnnxPredictor, Predictor
-from tests.conftest import Command, environment, free_port, serving
+from tests.conftest import Command, client, environment, free_port, serving
 
 
 @pytest.fixture(params=["onnxruntime", "torch"])
@@ -57,6 +57,34 @@ def test_backends_agree(trained: Path, digits, monkeypatch: pytest.MonkeyPatch) 
     assert list(ours) == list(theirs)
     for name in ours:
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
+
+
+def test_a_champion_that_is_not_exported_is_noted(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from serve.app import find_predictors
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
+    store = client(trained)
+    assert find_predictors("onnxruntime", [])[1] == {}
+    former = store.get_model_version_by_alias("gate", "champion").version
+    store.set_registered_model_alias("gate", "champion", str(int(former) + 1))
+    try:
+        predictors, notes = find_predictors("onnxruntime", [])
+    finally:
+        store.set_registered_model_alias("gate", "champion", former)
+    assert predictors["gate"].title.startswith(f"gate/{former}")
+    assert "not exported yet: python export/to_onnx.py --task gate" in notes["gate"]
+
+
+def test_files_that_are_no_pictures(tmp_path: Path) -> None:
+    for name, raw in {"a.png": os.urandom(500), "b.jpg": b"", "c.gif": b"GIF89a"}.items():
+        (tmp_path / name).write_bytes(raw)
+        with pytest.raises(UserError, match="no picture that can be read"):
+            ink.from_file(tmp_path / name)
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(UserError, match="no picture that can be read"):
+        ink.from_file(tmp_path / "bomb.png")
 
 
 def test_rubbish_is_refused_with_a_sentence(tmp_path: Path, trained: Path) -> None:
@@ -180,6 +208,10 @@ def test_surface_points_upwards_and_to_the_right() -> None:
         ("--port 99999", "99999 is not in the range"),
         ("--model absent.onnx", "absent.onnx: there is no such model file"),
         ("--model README.md", "expected an ONNX model"),
+        ("--model models:/mnist/1", "mnist version 1 holds no ONNX file"),
+        ("--backend torch --model models:/mnist-onnx/1", "holds no torch program"),
+        ("--model gate.onnx gate.onnx", "of task gate, which is named twice"),
+        ("--host ::1", "expected a name or an IPv4 address"),
         ("--backend torch --model model.onnx", "the torch backend takes models:/NAME/VERSION"),
         ("model.onnx", "name model files by --model"),
     ],

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from experiments import tasks, train, tune
 from experiments.paths import ROOT
+from tests.conftest import copy_project
 
 ROOMS = ("models", "experiments", "export", "serve")
 # Room (a module or a package) -> what it may import of the project and of the heavy libraries.
@@ -66,9 +68,16 @@ MAY_IMPORT = {
     "experiments.tune": {"optuna", "experiments"},
     "experiments.train": {"torch", "experiments"},
     "export": {"models", "experiments", "export", "torch", "onnx", "onnxruntime"},
-    "serve": {"serve", "experiments", "onnxruntime", "gradio"},
+    "serve": {
+        "serve",
+        "experiments.cli",
+        "experiments.errors",
+        "experiments.tracking",
+        "onnxruntime",
+        "gradio",
+    },
     "serve.predictor": {"experiments.errors", "onnxruntime"},
-    "serve.torch_backend": {"experiments", "torch"},
+    "serve.torch_backend": {"experiments.tasks", "experiments.tracking", "torch"},
 }
 WATCHED = {*ROOMS, "torch", "torchvision", "mlflow", "optuna", "onnx", "onnxruntime", "gradio"}
 WATCHED |= {"matplotlib", "netron"}
@@ -171,6 +180,31 @@ def test_entry_points_pass_what_they_declare(entry: str) -> None:
     command = __import__(module, fromlist=["command"]).command
     known = {option.lstrip("-") for p in command.params for option in p.opts}
     assert set(passed) <= known
+
+
+def test_declared_defaults_are_the_commands() -> None:
+    for entry in ("train", "tune"):
+        for name, declared in entry_points()[entry]["parameters"].items():
+            option = next(p for p in train.command.params if p.name == name)
+            usual = option.default
+            if name == "gate":
+                usual = tasks.get("gate").data_options().gate
+            assert declared["default"] == (usual if isinstance(usual, str | int) else "auto"), name
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_make_does_no_set_up_twice(tmp_path: Path, ready: bool) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("no make on this machine")
+    project = copy_project(tmp_path / "project")
+    if ready:
+        (project / ".venv").mkdir()
+        (project / ".venv" / "ready").write_text("/etc/hostname\n")
+    dry = subprocess.run(
+        ["make", "--dry-run", "train"], cwd=project, capture_output=True, text=True, check=True
+    ).stdout
+    assert ("pip install" in dry) is ("-m venv .venv" in dry) is not ready
+    assert dry.strip().endswith("mlflow run . -e train -P task=mnist")
 
 
 def test_train_and_tune_take_the_same_options() -> None:

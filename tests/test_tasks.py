@@ -101,7 +101,8 @@ def test_kept_weights_are_the_best_epochs(task: Task, small: Small) -> None:
     splits = small(task.name)
     net, history = trained(task, splits, 3)
     best = max(history, key=lambda metrics: metrics.rank)
-    loss, accuracy = evaluate(task, net, to_device(splits.val, CPU))
+    val = to_device(splits.val, CPU)
+    loss, accuracy = evaluate(task, task.choose(net, val), val)
     assert (loss, accuracy) == pytest.approx((best.val_loss, best.val_accuracy), rel=1e-5)
 
 
@@ -163,14 +164,17 @@ def test_gates_are_solved(gate: str) -> None:
         assert math.isclose(evaluate(task, net, table)[1], 1)
 
 
-@pytest.mark.parametrize("gate", ["parity1", "majority3", "parity10", "01" * 512])
+@pytest.mark.parametrize("gate", ["parity1", "a", "majority3", "parity10", "01" * 512])
 def test_figures_of_any_number_of_inputs(gate: str) -> None:
     task = tasks.get("gate")
     splits = task.load(task.data_options(gate=gate))
     net = task.choose(initialise(task, splits, quick(task), 0), to_device(splits.val, CPU))
     logits = predict(net, torch.tensor(splits.test.x)).numpy()
     figures = dict(task.figures(net, splits.test, logits, splits))
-    assert set(figures) == {"architecture", "predictions", "networks"}
+    drawn = {"architecture", "predictions", "networks"}
+    assert set(figures) == (drawn | {"surfaces"} if gate == "a" else drawn)
     for figure in figures.values():
         figure.canvas.draw()
         assert max(figure.get_size_inches()) < 20
+        title = figure._suptitle.get_window_extent()
+        assert title.x0 >= 0 and title.x1 <= figure.bbox.width, figure.get_suptitle()

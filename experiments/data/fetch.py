@@ -43,7 +43,7 @@ def into(folder: Path, expected_md5: Mapping[str, str], source_note: str) -> Non
                 origin = source(beside)
                 _verify(beside, expected_md5)
             except (DataError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-                failures.append(str(error).strip().splitlines()[-1])
+                failures.append((str(error).strip() or type(error).__name__).splitlines()[-1])
                 continue
             (beside / source_note).write_text(origin + "\n")
             folder.mkdir(exist_ok=True)

@@ -109,7 +109,7 @@ def networks(labels: Sequence[str], weights: Mapping[str, np.ndarray], activatio
     """
     made = style.figure(
         *_size(len(labels), 2.9),
-        f"Weights: orange adds, blue subtracts; hidden units {activation}, output sigmoid",
+        "The weights of each network" if len(labels) > 1 else f"The weights of {labels[0]}",
     )
     for axes, gate, label in _panels(made, labels):
         first, second = weights["weight1"][gate], weights["weight2"][gate]
@@ -132,7 +132,8 @@ def networks(labels: Sequence[str], weights: Mapping[str, np.ndarray], activatio
         axes.set_xlim(-0.3, 2.3)
         axes.set_ylim(-1.3, 1.3)
     made.supxlabel(
-        "left: inputs; middle: hidden units; right: output; a node's colour is its bias's sign",
+        f"left: inputs; middle: hidden units ({activation}); right: output (sigmoid)\n"
+        "orange adds, blue subtracts; width: size; a node's colour: its bias",
         fontsize=9,
         color=style.GREY,
     )

@@ -11,7 +11,6 @@ from experiments.plots import style
 LOOKS = {
     "complete": (style.BLUE, "o"),
     "pruned": (style.GREY, "x"),
-    "failed": (style.VERMILION, "v"),
 }
 
 
@@ -21,8 +20,8 @@ def history(
     """Return the value of each trial and the best so far.
 
     Args:
-        values: of the objective, trial by trial; the last one reported if pruned, NaN if none.
-        states: complete, pruned or failed, trial by trial.
+        values: of the objective, trial by trial; a pruned one's last, NaN if it has none.
+        states: complete or pruned, trial by trial.
         objective: name of the metric.
         maximise: whether more of it is better.
     """

@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, GREY, INK, PAPER = "#56B4E9", "#CC79A7", "#8C8C8C", "#222222", "#FFFFFF"
+SKY, GREY, INK, PAPER = "#56B4E9", "#8C8C8C", "#222222", "#FFFFFF"
 DPI = 110
 
 # 0 is blue, undecided is white, 1 is orange: for probabilities and for signs.

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from experiments.data import mnist
+from experiments.errors import DataError
 from experiments.tasks.base import (
     Choice,
     DataOptions,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 VAL_SHARE = 1 / 12  # 5,000 of 60,000
+FEWEST = 24  # training digits that can be split: two for validation
 SPLIT_SEED = 0  # never the run's seed: validation accuracies of all runs compare
 
 
@@ -63,6 +65,10 @@ def load(options: MnistOptions) -> Splits:
     """Return MNIST: 55,000 train, 5,000 val (stratified), 10,000 test; uint8 images [N, 28, 28]."""
     data = mnist.load(options.data_dir)
     labels = data.train_labels.astype(np.int64)
+    if len(labels) < FEWEST:
+        raise DataError(
+            f"{data.source}: expected at least {FEWEST} training digits, found {len(labels)}."
+        )
     val = stratified(labels, VAL_SHARE, SPLIT_SEED)
     return Splits(
         train=Split(data.train_images[~val], labels[~val]),

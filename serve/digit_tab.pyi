@@ -1,0 +1,95 @@
+"""The Digit tab: draw or upload a digit, see what the network saw and what it says."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.data_classes import ImageData
+
+from experiments.errors import UserError
+from serve import ink, markup
+from serve.predictor import Predictor
+
+SIDE, PEN = 320, 12  # pixels of the canvas on the page; the pen's radius
+EXAMPLES = ink.CANVAS.with_name("examples")
+
+
+NOTHING = np.zeros((1, 1), np.uint8)
+
+from gradio.events import Dependency
+
+class Upload(gr.Image):
+    """An image that is handed on as a file, unopened: what cannot be read is told, not raised."""
+
+    is_template = True  # for Gradio: it looks like its parent
+
+    def preprocess(self, payload: ImageData | None) -> str | None:
+        return payload.path if payload else None
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+def build(predictor: Predictor) -> None:
+    """Put the tab's components into the open Gradio context."""
+
+    def answer(strokes: np.ndarray) -> tuple[str, str]:
+        if not strokes.any():
+            return markup.bars(predictor.labels, None), markup.picture(None)
+        image = ink.to_image(strokes)
+        probabilities = predictor(image)["probabilities"][0]
+        return markup.bars(predictor.labels, probabilities), markup.picture(image[0])
+
+    def drawn(drawing: dict[str, Any] | None) -> tuple[str, str]:
+        return answer(ink.from_drawing(drawing))
+
+    def uploaded(path: str | None, drawing: dict[str, Any] | None) -> tuple[str, str]:
+        if path is None:  # taken away again
+            return drawn(drawing)
+        try:
+            return answer(ink.from_file(Path(path)))
+        except UserError as error:
+            gr.Warning(str(error))
+            return answer(NOTHING)
+
+    with gr.Row():
+        with gr.Column():
+            pad = gr.Sketchpad(
+                label="Draw a digit",
+                type="numpy",
+                image_mode="RGBA",
+                canvas_size=(SIDE, SIDE),
+                fixed_canvas=True,
+                layers=False,
+                brush=gr.Brush(default_size=PEN, colors=["#000000"], color_mode="fixed"),
+                eraser=gr.Eraser(default_size=PEN),
+                height=SIDE + 110,
+                elem_id="pad",
+            )
+            upload = Upload(
+                label="Or upload a picture of one",
+                type="filepath",
+                sources=["upload", "clipboard"],
+                height=200,
+                elem_id="upload",
+            )
+            gr.Examples(
+                [str(path) for path in sorted(EXAMPLES.glob("*.png"))],
+                inputs=upload,
+                label="Or take one from MNIST's test set",
+                examples_per_page=10,
+            )
+        with gr.Column():
+            bars = gr.HTML(markup.bars(predictor.labels, None), elem_id="digit-answer")
+            seen = gr.HTML(markup.picture(None), elem_id="digit-seen")
+    quick: dict[str, Any] = {
+        "outputs": [bars, seen],
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "trigger_mode": "always_last",
+    }
+    pad.change(drawn, pad, **quick)
+    upload.change(uploaded, [upload, pad], **quick)

@@ -1,0 +1,114 @@
+"""The registry's door: none, one, or one whose files are gone; and what a search records."""
+
+import dataclasses
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import tasks, tracking, tune
+from experiments.errors import UserError
+from experiments.job import Job
+from experiments.options import Request
+from models.mlp import GateBank
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty store of its own."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_champion_is_none_or_read_or_told(store: Path) -> None:
+    assert tracking.champion("gate") is None
+    with tracking.start("test"):
+        net = GateBank(inputs=2, nets=(1,)).eval()
+        example = np.zeros((2, 2), np.float32)
+        version = tracking.register_torch(net, "gate", example, {"task": "gate"})
+    assert tracking.champion("gate") is None
+    tracking.crown(version)
+    assert tracking.champion("gate") == dataclasses.replace(version, tags={})
+    shutil.rmtree(store / "mlruns")
+    with pytest.raises(
+        UserError, match="gate version 1 is registered, but its files cannot be read"
+    ):
+        tracking.champion("gate")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "FINISHED"), (ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")]
+)
+def test_runs_end_with_a_true_status(store: Path, error, status: str) -> None:
+    with pytest.raises(error) if error else contextmanager(lambda: (yield))():  # noqa: SIM117
+        with tracking.start("test") as run:
+            if error:
+                raise error
+    assert tracking.connect().get_run(run.id).info.status == status
+
+
+class Kept(tracking.NullRun):
+    """A recorder that remembers its children."""
+
+    def __init__(self) -> None:
+        self.children: list[Kept] = []
+        self.named: dict[str, object] = {}
+
+    def tags(self, values) -> None:
+        self.named |= values
+
+    @contextmanager
+    def child(self, name: str):
+        self.children.append(Kept())
+        yield self.children[-1]
+
+
+def job(**hparams) -> Job:
+    task = tasks.get("gate")
+    given = {"restarts": 2, "epochs": 40} | hparams
+    return Job.prepare(
+        Request(
+            task=task,
+            data=task.data_options(gate="xor"),
+            hparams=task.hparams(**given),
+            fixed=frozenset(given),
+            trials=6,
+            seed=0,
+            device="cpu",
+            precision="auto",
+        )
+    )
+
+
+def test_pruned_trials_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "STARTUP_TRIALS", 0)
+    run = Kept()
+    outcome = tune.search(job(), 6, frozenset({"restarts", "epochs"}), run)
+    states = [child.named["trial_state"] for child in run.children]
+    assert states == outcome.states and {"pruned", "complete"} == set(states)
+    for child in run.children:
+        assert child.status == ("KILLED" if child.named["trial_state"] == "pruned" else "FINISHED")
+        assert ("behind the median" in str(child.named.get("reason"))) == (child.status == "KILLED")
+
+
+def test_defaults_are_tried_first_and_fixed_ones_kept() -> None:
+    run, mine = Kept(), job(hidden=3)
+    outcome = tune.search(mine, 1, frozenset({"hidden", "restarts", "epochs"}), run)
+    assert outcome.hparams == mine.hparams and outcome.best == 0
+
+
+def test_a_search_that_only_diverges_is_told() -> None:
+    mine, run = job(), Kept()
+    mine.train.x[0, 0] = float("nan")
+    with pytest.raises(UserError, match=r"Each of 2 trials diverged; give a smaller lr"):
+        tune.search(mine, 2, frozenset(), run)
+    assert [child.status for child in run.children] == ["KILLED", "KILLED"]
+    assert "training diverged in epoch 10" in str(run.children[0].named["reason"])
+
+
+def test_same_seed_same_search() -> None:
+    first, second = (tune.search(job(), 4, frozenset({"restarts"}), Kept()) for _ in range(2))
+    assert first.hparams == second.hparams and first.states == second.states
