@@ -77,7 +77,7 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["--trials"],
             type=click.IntRange(0, 100_000),
-            default=6,
+            default=5,
             help="Networks to try before the final fit; 0 takes the defaults as they are.",
             **show,
         ),

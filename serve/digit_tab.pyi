@@ -14,7 +14,6 @@ from serve.predictor import Predictor
 SIDE, PEN = 320, 12  # pixels of the canvas on the page; the pen's radius
 EXAMPLES = ink.CANVAS.with_name("examples")
 
-
 NOTHING = np.zeros((1, 1), np.uint8)
 
 from gradio.events import Dependency
@@ -31,7 +30,6 @@ class Upload(gr.Image):
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 def build(predictor: Predictor) -> None:
     """Put the tab's components into the open Gradio context."""

@@ -84,7 +84,7 @@ def test_trials_are_nested_and_true(store: MlflowClient) -> None:
     trials = [
         run for run in runs(store) if run.data.tags.get("mlflow.parentRunId") == mine.info.run_id
     ]
-    assert len(trials) == 6
+    assert len(trials) == 5
     for run in trials:
         ended = {"complete": "FINISHED", "pruned": "KILLED"}
         assert run.info.status == ended[run.data.tags["trial_state"]]

@@ -28,7 +28,7 @@ def test_defaults_are_the_tasks() -> None:
     request = parsed("")
     assert request.task.name == "mnist" and request.fixed == frozenset()
     assert request.hparams == request.task.hparams()
-    assert (request.trials, request.seed, request.device) == (6, 0, "auto")
+    assert (request.trials, request.seed, request.device) == (5, 0, "auto")
 
 
 def test_given_hyper_parameters_are_fixed() -> None:
