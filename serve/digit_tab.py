@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.data_classes import ImageData
 
 from experiments.errors import UserError
 from serve import ink, markup
@@ -16,15 +15,6 @@ EXAMPLES = ink.CANVAS.with_name("examples")
 
 
 NOTHING = np.zeros((1, 1), np.uint8)
-
-
-class Upload(gr.Image):
-    """An image that is handed on as a file, unopened: what cannot be read is told, not raised."""
-
-    is_template = True  # for Gradio: it looks like its parent
-
-    def preprocess(self, payload: ImageData | None) -> str | None:
-        return payload.path if payload else None
 
 
 def build(predictor: Predictor) -> None:
@@ -63,7 +53,7 @@ def build(predictor: Predictor) -> None:
                 height=SIDE + 110,
                 elem_id="pad",
             )
-            upload = Upload(
+            upload = gr.Image(
                 label="Or upload a picture of one",
                 type="filepath",
                 sources=["upload", "clipboard"],
@@ -79,6 +69,8 @@ def build(predictor: Predictor) -> None:
         with gr.Column():
             bars = gr.HTML(markup.bars(predictor.labels, None), elem_id="digit-answer")
             seen = gr.HTML(markup.picture(None), elem_id="digit-seen")
+    # Handed on as a file, unopened: `uploaded` tells what cannot be read, Gradio would raise it.
+    upload.preprocess = lambda payload: payload.path if payload else None
     quick: dict[str, Any] = {
         "outputs": [bars, seen],
         "show_progress": "hidden",

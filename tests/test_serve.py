@@ -67,13 +67,15 @@ def test_a_champion_that_is_not_exported_is_noted(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
     store = client(trained)
     assert find_predictors("onnxruntime", [])[1] == {}
-    former = store.get_model_version_by_alias("gate", "champion").version
-    store.set_registered_model_alias("gate", "champion", str(int(former) + 1))
+    former = store.get_model_version_by_alias("gate", "champion")
+    newer = store.create_model_version("gate", former.source, former.run_id)
+    store.set_registered_model_alias("gate", "champion", newer.version)
     try:
         predictors, notes = find_predictors("onnxruntime", [])
     finally:
-        store.set_registered_model_alias("gate", "champion", former)
-    assert predictors["gate"].title.startswith(f"gate/{former}")
+        store.set_registered_model_alias("gate", "champion", former.version)
+        store.delete_model_version("gate", newer.version)
+    assert predictors["gate"].title.startswith(f"gate/{former.version}")
     assert "not exported yet: python export/to_onnx.py --task gate" in notes["gate"]
 
 
