@@ -12,9 +12,7 @@ from serve.predictor import Predictor
 
 SIDE, PEN = 320, 12  # pixels of the canvas on the page; the pen's radius
 EXAMPLES = ink.CANVAS.with_name("examples")
-
-
-NOTHING = np.zeros((1, 1), np.uint8)
+NOTHING = np.zeros((1, 1), np.uint8)  # a page without ink
 
 
 def build(predictor: Predictor) -> None:
