@@ -2,6 +2,8 @@
 
 import signal
 import sys
+import threading
+from types import FrameType
 
 import click
 
@@ -12,9 +14,27 @@ HOW_TO_TRAIN = "mlflow run . -e train -P task={task}"
 HOW_TO_EXPORT = "python export/to_onnx.py --task {task}"
 
 
+_interrupted = threading.Event()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+def stop_if_interrupted() -> None:
+    """Raise KeyboardInterrupt if this process was told to end, and some library swallowed it.
+
+    Libraries that try an import and go on after any failure do swallow it; so long work asks here.
+    """
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
 def main(command: click.Command) -> None:
     """Run `command`; a mistake of the user's ends in one sentence and exit code 2."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, runs as KILLED
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         command.main(standalone_mode=False)
     except (UserError, click.ClickException) as error:

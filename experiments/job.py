@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from experiments import cli
 from experiments import device as devices
 from experiments.fit import fit, initialise
 from experiments.metrics import EpochMetrics
@@ -75,6 +76,7 @@ class Job:
             disable=None,  # no bar where no terminal is
         ) as bar:
             for metrics in epochs:
+                cli.stop_if_interrupted()
                 bar.set_postfix_str(f"val {metrics.val_accuracy:.2%}, loss {metrics.val_loss:.3g}")
                 bar.update(metrics.epoch - bar.n)
                 yield metrics

@@ -1,6 +1,7 @@
 """The architecture: who imports whom, one list of packages, one set of options."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -201,7 +202,12 @@ def test_make_does_no_set_up_twice(tmp_path: Path, ready: bool) -> None:
         (project / ".venv").mkdir()
         (project / ".venv" / "ready").write_text("/etc/hostname\n")
     dry = subprocess.run(
-        ["make", "--dry-run", "train"], cwd=project, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--no-print-directory", "train"],
+        cwd=project,
+        env={name: value for name, value in os.environ.items() if "MAKE" not in name},
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert ("pip install" in dry) is ("-m venv .venv" in dry) is not ready
     assert dry.strip().endswith("mlflow run . -e train -P task=mnist")
