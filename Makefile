@@ -1,4 +1,4 @@
-# make setup | train | test | ui | export | serve | check      (everything sets up what it needs)
+# make setup | train | test | ui | export | serve | check | bench      (everything sets up what it needs)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := $(CURDIR)/.venv
 export VIRTUAL_ENV := $(VENV)
@@ -7,7 +7,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 TASK ?= mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test ui export serve check
+.PHONY: help setup train test ui export serve check bench
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
@@ -44,3 +44,6 @@ export: setup  ## the champion to model.onnx: make export, or make export TASK=g
 
 serve: setup  ## the Gradio page on http://127.0.0.1:7860
 	python serve/app.py
+
+bench: setup  ## measure everything that takes minutes, and write it into the README
+	python -m benchmarks.bench

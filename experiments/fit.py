@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
-from experiments import optim
 from experiments.device import PRECISIONS
 from experiments.errors import UserError
 from experiments.metrics import EpochMetrics, Meter, evaluate
+from experiments.optim import Optimizer
 from experiments.tasks.base import Hparams, Split, Splits, Task
 
 
@@ -63,32 +63,30 @@ def fit(
     Raises:
         Diverged: a loss is infinite or no number; the message names the epoch and lr.
     """
-    count, device = len(train.x), train.x.device
-    batches = max(1, (count + hparams.batch_size - 2) // hparams.batch_size)  # no last one of one
-    optimizer, schedule = optim.build(net, hparams, steps=hparams.epochs * batches)
-    order = Generator().manual_seed(seeds(seed).order)
+    device = train.x.device
+    epoch_steps = max(1, (len(train.x) + hparams.batch_size - 2) // hparams.batch_size)
+    steps = max(1, round(hparams.epochs * epoch_steps))
+    optimizer = Optimizer(net, hparams, steps)
     noise = Generator().manual_seed(seeds(seed).noise)
     autocast = torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32")
     best: EpochMetrics | None = None
     best_weights, meter = net.state_dict(), Meter()
 
-    for epoch in range(1, hparams.epochs + 1):
+    order = shuffled(len(train.x), hparams.batch_size, epoch_steps, seeds(seed).order)
+    for step, batch in zip(range(1, steps + 1), order, strict=False):
+        sample = batch.to(device)
+        x, y = task.augment(train.x[sample], hparams, noise), train.y[sample]
         net.train()
-        shuffled = torch.randperm(count, generator=order).to(device)
-        for batch in shuffled.split(hparams.batch_size)[:batches]:
-            x, y = task.augment(train.x[batch], hparams, noise), train.y[batch]
-            with autocast:
-                logits = net(x).float()
-            loss = task.loss(logits, y, hparams.label_smoothing)
-            meter.add(loss, task.correct(logits, y))
-            optimizer.zero_grad()
-            loss.mean(0).sum().backward()  # the sum keeps the nets of a bank independent
-            lr = optimizer.param_groups[0]["lr"]
-            optimizer.step()
-            schedule.step()
-        if epoch % hparams.eval_every and epoch < hparams.epochs:
+        with autocast:
+            logits = net(x).float()
+        loss = task.loss(logits, y, hparams.label_smoothing)
+        meter.add(loss, task.correct(logits, y))
+        lr = optimizer.lr
+        loss.mean(0).sum().backward()  # the sum keeps the nets of a bank independent
+        optimizer.step()
+        if step < steps and step % (epoch_steps * hparams.eval_every):
             continue
-        kept = task.choose(net, val)
+        kept, epoch = task.choose(net, val), math.ceil(step / epoch_steps)
         metrics = EpochMetrics(epoch, *meter.means(), *evaluate(task, kept, val), lr)
         if not math.isfinite(metrics.train_loss + metrics.val_loss):
             raise Diverged(
@@ -99,3 +97,14 @@ def fit(
         meter = Meter()
         yield metrics
     net.load_state_dict(best_weights)
+
+
+def shuffled(count: int, batch_size: int, batches: int, seed: int) -> Iterator[Tensor]:
+    """Yield batches of indices, int64 [B], for ever: each epoch in a new order.
+
+    Args:
+        batches: of an epoch; a last one of a single sample is left out, for batch norm's sake.
+    """
+    random = Generator().manual_seed(seed)
+    while True:
+        yield from torch.randperm(count, generator=random).split(batch_size)[:batches]

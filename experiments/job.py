@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -69,7 +70,7 @@ class Job:
             precision=self.precision,
         )
         with tqdm(
-            total=self.hparams.epochs,
+            total=math.ceil(self.hparams.epochs),
             desc=title,
             unit="epoch",
             leave=False,
@@ -89,6 +90,7 @@ class Job:
         """Return what else a record should hold of the job."""
         return {
             **self.options,
+            "recipe_used": self.options["recipe"],
             "device_used": str(self.device),
             "precision_used": self.precision,
             "threads": torch.get_num_threads(),

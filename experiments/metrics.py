@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from experiments.tasks.base import Split, Task
 
-EVAL_BATCH = 2000
+EVAL_BATCH = 500  # samples at a time: enough for speed, little enough for memory
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class EpochMetrics:
 
     `train_*` are means over the batches since the last one, as they were trained on (augmented,
     labels smoothed, weights moving) and over all nets of a bank; `val_*` are measured at the end
-    of `epoch`, without smoothing, on the net that `Task.choose` would keep. `lr` is that of the
-    epoch's last step. Accuracies are shares, 0 to 1.
+    of `epoch`, without smoothing, on the net that `Task.choose` would keep; the last epoch may be
+    a part of one. `lr` is that of the epoch's last step. Accuracies are shares, 0 to 1.
     """
 
     epoch: int

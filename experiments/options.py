@@ -30,6 +30,7 @@ class Request:
 
     task: Task
     data: DataOptions
+    recipe: str
     hparams: Hparams
     fixed: frozenset[str]
     trials: int
@@ -39,7 +40,7 @@ class Request:
 
     def options(self) -> dict[str, Any]:
         """Return what was asked for, apart from the hyper-parameters, by the options' names."""
-        names = ("trials", "seed", "device", "precision")
+        names = ("recipe", "trials", "seed", "device", "precision")
         return {
             "task": self.task.name,
             **{name: getattr(self, name) for name in names},
@@ -49,10 +50,13 @@ class Request:
     def as_parameters(self) -> str:
         """Return the request as text for `mlflow run`: whatever differs from the defaults."""
         usual = {option.name: option.default for option in _common()}
-        usual |= _defaults(self.task.data_options) | _defaults(self.task.hparams)
+        usual |= _defaults(self.task.data_options) | dataclasses.asdict(self._recipe())
         asked = self.options() | dataclasses.asdict(self.hparams)
         changed = {n: v for n, v in asked.items() if v != usual[n] or n in ("task", "trials")}
         return " ".join(f"-P {name}={value}" for name, value in changed.items())
+
+    def _recipe(self) -> Hparams:
+        return self.task.recipes[self.recipe]
 
 
 def training(function: Callable[[Request], None]) -> click.Command:
@@ -75,6 +79,12 @@ def _common() -> list[click.Parameter]:
     return [
         click.Option(["--task"], type=click.Choice(tasks.names()), default="mnist", **show),
         click.Option(
+            ["--recipe"],
+            default="auto",
+            help=f"Named hyper-parameters to start from: {_recipes()}.",
+            **show,
+        ),
+        click.Option(
             ["--trials"],
             type=click.IntRange(0, 100_000),
             default=5,
@@ -95,6 +105,11 @@ def _common() -> list[click.Parameter]:
             ["--precision"], type=click.Choice(["auto", "fp32", "bf16"]), default="auto", **show
         ),
     ]
+
+
+def _recipes() -> str:
+    found = (f"{task.name} has {', '.join(task.recipes)}" for task in map(tasks.get, tasks.names()))
+    return "; ".join(found)
 
 
 def _of_tasks() -> Iterator[click.Parameter]:
@@ -120,7 +135,7 @@ def _request(given: Mapping[str, Any]) -> Request:
     chosen = {
         name: text
         for name, text in given.items()
-        if name not in common and name != "task" and text not in (None, *UNSET)
+        if name not in (*common, "task", "recipe") and text not in (None, *UNSET)
     }
     data, hparams = _defaults(task.data_options), _defaults(task.hparams)
     for name, text in chosen.items():
@@ -129,16 +144,23 @@ def _request(given: Mapping[str, Any]) -> Request:
                 f"{name} is no option of task {task.name}; it has {', '.join([*data, *hparams])}."
             )
     fixed = {name: text for name, text in chosen.items() if name in hparams}
+    where = _checked(task.data_options, {n: t for n, t in chosen.items() if n in data})
+    recipe = task.suits(where) if given["recipe"] in UNSET else given["recipe"]
+    if recipe not in task.recipes:
+        raise UserError(
+            f"recipe: expected {' or '.join(task.recipes)} for task {task.name}; found {recipe!r}."
+        )
     return Request(
         task=task,
-        data=_checked(task.data_options, {n: t for n, t in chosen.items() if n in data}),
-        hparams=_checked(task.hparams, fixed),
+        data=where,
+        recipe=recipe,
+        hparams=_checked(task.hparams, dataclasses.asdict(task.recipes[recipe]) | fixed),
         fixed=frozenset(fixed),
         **common,
     )
 
 
-def _checked(settings: Any, values: Mapping[str, str]) -> Any:
+def _checked(settings: Any, values: Mapping[str, Any]) -> Any:
     try:
         return settings(**values)
     except ValidationError as error:

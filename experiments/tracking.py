@@ -59,6 +59,7 @@ class Recorder(Protocol):
     def tags(self, values: Mapping[str, object]) -> None: ...
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
     def figure(self, name: str, figure: Figure) -> None: ...
+    def text(self, name: str, text: str) -> None: ...
     def dataset(self, splits: Splits) -> None: ...
     def child(self, name: str) -> contextlib.AbstractContextManager[Recorder]: ...
 
@@ -72,6 +73,7 @@ class NullRun:
     def tags(self, values: Mapping[str, object]) -> None: ...
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
     def figure(self, name: str, figure: Figure) -> None: ...
+    def text(self, name: str, text: str) -> None: ...
     def dataset(self, splits: Splits) -> None: ...
 
     @contextmanager
@@ -111,6 +113,12 @@ class Run:
         import mlflow
 
         mlflow.log_figure(figure, f"figures/{name}.png")
+
+    def text(self, name: str, text: str) -> None:
+        """Log `text` as the file NAME."""
+        import mlflow
+
+        mlflow.log_text(text, name)
 
     def dataset(self, splits: Splits) -> None:
         """Log the name, digest and origin of the data."""
@@ -252,6 +260,21 @@ def load_torch(model: Version) -> Any:
 
     with _telling(f"{model} holds no torch program that can be loaded"):
         return mlflow.pytorch.load_model(model.uri)
+
+
+def restore(net: Any, program: Any, model: Version) -> None:
+    """Give `net`, made from the version's `config`, the weights of its torch program.
+
+    Raises:
+        UserError: this project's network is no longer the one that the version was trained with.
+    """
+    try:
+        net.load_state_dict(program.state_dict())
+    except RuntimeError:
+        raise UserError(
+            f"{model} was trained with an earlier network of this project, which no longer fits "
+            f"it; train a new one: mlflow run . -e train -P task={model.name}"
+        ) from None
 
 
 def onnx_file(model: Version) -> Path:

@@ -94,6 +94,7 @@ def register(job: Job, net: Any, kept: EpochMetrics, test_accuracy: float, run_i
         "config": net.config,
         "labels": list(job.splits.labels),
         "facts": dict(job.splits.facts),
+        "recipe": job.options["recipe"],
         "hparams": asdict(job.hparams),
         "data_options": {name: value and str(value) for name, value in asdict(job.data).items()},
         "seed": job.seed,

@@ -49,7 +49,8 @@ def search(job: Job, trials: int, fixed: frozenset[str], run: Recorder) -> Outco
     All trials share the job's seed, so that they differ in nothing but what is searched.
 
     Args:
-        fixed: hyper-parameters that keep the value they have in the job.
+        fixed: hyper-parameters that keep the value they have in the job; so do those whose value
+            lies outside the task's space, since a recipe of its own kind has set them.
 
     Raises:
         UserError: every trial diverged.
@@ -59,7 +60,11 @@ def search(job: Job, trials: int, fixed: frozenset[str], run: Recorder) -> Outco
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     task = job.task
-    space = {name: dim for name, dim in task.space.items() if name not in fixed}
+    space = {
+        name: dim
+        for name, dim in task.space.items()
+        if name not in fixed and getattr(job.hparams, name) in dim
+    }
     study = optuna.create_study(
         direction="maximize" if task.objective == "val_accuracy" else "minimize",
         sampler=optuna.samplers.TPESampler(seed=job.seed),

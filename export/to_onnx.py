@@ -79,7 +79,7 @@ def export(task: "Task", version: "Version") -> tuple["onnx.ModelProto", "Parity
 
     program = tracking.load_torch(version)
     net = task.network(**version.metadata["config"])
-    net.load_state_dict(program.state_dict())
+    tracking.restore(net, program, version)
     x = its_data(task, version).test.x
     graph = to_graph(task, net, x[:2], describe(task, version))
     onnx.checker.check_model(graph, full_check=True)

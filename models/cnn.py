@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 # Mean and standard deviation of the pixels of MNIST's 60,000 training images, as 0..1.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
+SIDE = 28  # pixels of a digit's picture
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
 class Normalize(nn.Module):
@@ -23,40 +25,68 @@ class Normalize(nn.Module):
 
 
 class DigitCNN(nn.Module):
-    """Two convolutions and two linear layers on an image folded to half its side.
+    """Stages of convolutions, each pooled to half its side, and two linear layers.
 
-    Folding (pixel unshuffle) turns 28x28 pixels into 14x14 cells of 4 channels: the first
-    convolution costs a quarter. Pooling stands before the normalisation and the activation,
-    which then touch a quarter of the values.
+    Pooling stands before the normalisation and the activation, which then touch a quarter of
+    the values. The first convolution is not padded: the rim of an MNIST picture is empty.
 
     Args:
-        width: channels of the first convolution; the second has twice as many.
+        width: channels of the first stage; each stage has twice as many as the one before.
+        stages: how many there are, 1 to 3.
+        depth: convolutions in each stage but the first, which has one.
+        fold: 2 folds the picture to 14x14 cells of 4 channels (pixel unshuffle), so that all that
+            follows has a quarter of the places; 1 leaves it as it is.
         hidden: units of the hidden linear layer.
+        activation: relu, gelu or silu.
     """
 
-    def __init__(self, width: int = 32, hidden: int = 128) -> None:
+    def __init__(
+        self,
+        width: int = 16,
+        stages: int = 3,
+        depth: int = 1,
+        fold: int = 1,
+        hidden: int = 128,
+        activation: str = "gelu",
+    ) -> None:
         super().__init__()
-        self.config = {"width": width, "hidden": hidden}
+        self.config = {
+            "width": width,
+            "stages": stages,
+            "depth": depth,
+            "fold": fold,
+            "hidden": hidden,
+            "activation": activation,
+        }
         self.normalize = Normalize(MNIST_MEAN, MNIST_STD)
-        self.fold = nn.PixelUnshuffle(2)
-        self.conv1 = nn.Conv2d(4, width, 3, padding=1, bias=False)
-        self.pool1 = nn.MaxPool2d(2)
-        self.norm1 = nn.BatchNorm2d(width)
-        self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1, bias=False)
-        self.pool2 = nn.MaxPool2d(2)
-        self.norm2 = nn.BatchNorm2d(2 * width)
-        self.relu2 = nn.ReLU()
-        self.linear1 = nn.Linear(2 * width * 3 * 3, hidden, bias=False)
-        self.norm3 = nn.BatchNorm1d(hidden)
-        self.relu3 = nn.ReLU()
-        self.linear2 = nn.Linear(hidden, 10)
+        self.fold = nn.PixelUnshuffle(fold)
+        channels, side = fold**2, SIDE // fold - 2
+        self.stages = nn.Sequential()
+        for stage in range(stages):
+            wide = width * 2**stage
+            for again in range(depth if stage else 1):
+                last = again + 1 == (depth if stage else 1)
+                conv = nn.Conv2d(channels, wide, 3, padding=min(1, len(self.stages)), bias=False)
+                self.stages.append(_block(conv, nn.BatchNorm2d(wide), activation, pool=last))
+                channels = wide
+            side //= 2
+        inner = nn.Linear(channels * side**2, hidden, bias=False)
+        self.hidden = _block(inner, nn.BatchNorm1d(hidden), activation)
+        self.output = nn.Linear(hidden, 10)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits, float32 [B, 10], of `image`, uint8 or float [B, 28, 28], 0..255."""
-        x = self.fold(self.normalize(image).unsqueeze(1))  # [B, 4, 14, 14]
-        x = x.contiguous(memory_format=torch.channels_last)
-        x = self.relu1(self.norm1(self.pool1(self.conv1(x))))  # [B, width, 7, 7]
-        x = self.relu2(self.norm2(self.pool2(self.conv2(x))))  # [B, 2 width, 3, 3]
-        x = self.relu3(self.norm3(self.linear1(x.flatten(1))))  # [B, hidden]
-        return self.linear2(x)
+        x = self.fold(self.normalize(image).unsqueeze(1))  # [B, fold^2, 28 / fold, 28 / fold]
+        x = self.stages(x.contiguous(memory_format=torch.channels_last))
+        return self.output(self.hidden(x.flatten(1)))
+
+
+def _block(weighted: nn.Module, norm: nn.Module, activation: str, pool: bool = False) -> nn.Module:
+    """Return the layer with what follows it, each part under its name."""
+    parts = nn.Sequential()
+    parts.add_module(type(weighted).__name__.lower().removesuffix("2d"), weighted)
+    if pool:
+        parts.add_module("pool", nn.MaxPool2d(2))
+    parts.add_module("norm", norm)
+    parts.add_module(activation, ACTIVATIONS[activation]())
+    return parts

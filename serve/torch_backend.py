@@ -16,7 +16,7 @@ class TorchPredictor:
         stored = version.metadata
         self._task = tasks.get(stored["task"])
         self._net = self._task.network(**stored["config"])
-        self._net.load_state_dict(tracking.load_torch(version).state_dict())
+        tracking.restore(self._net, tracking.load_torch(version), version)
         self._net.eval()
         self.task: str = stored["task"]
         self.labels: list[str] = stored["labels"]

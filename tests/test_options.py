@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -38,6 +39,19 @@ def test_given_hyper_parameters_are_fixed() -> None:
     assert request.data.gate == "xor"
 
 
+def test_recipe_is_where_the_rest_starts_from() -> None:
+    request = parsed("--recipe flash --width 20")
+    assert request.recipe == "flash" and request.fixed == {"width"}
+    assert request.hparams == replace(request.task.recipes["flash"], width=20)
+    assert request.as_parameters() == ("-P task=mnist -P recipe=flash -P trials=5 -P width=20")
+
+
+def test_recipe_follows_the_gate() -> None:
+    assert parsed("--task gate --gate parity6").recipe == "wide"
+    assert parsed("--task gate --gate parity6").hparams == tasks.get("gate").recipes["wide"]
+    assert parsed("--task gate --gate parity6 --recipe default").hparams.hidden == 4
+
+
 @pytest.mark.parametrize("unset", ["auto", ""])
 def test_unset_values_are_defaults(unset: str) -> None:
     found = []
@@ -70,12 +84,16 @@ def test_both_spellings() -> None:
             "lr (peak learning rate, above 0, at most 100): Input should be a valid number",
         ),
         ("--lr -1", "greater than 0; found '-1'"),
-        ("--optimizer rms", "should be 'adamw' or 'sgd'; found 'rms'"),
+        ("--optimizer rms", "should be 'adamw', 'sgd' or 'muon'; found 'rms'"),
         ("--device tpu", "'tpu' is not one of 'auto', 'cpu', 'cuda', 'mps'"),
         ("--task mnist --gate xor", "gate is no option of task mnist; it has data_dir, epochs"),
         ("--task gate --gate foo", "gate: expected all, one of false"),
-        ("--depth 3", "No such option"),
-        ("--epochs 1.5", "epochs (passes over the training set): Input should be a valid integer"),
+        ("--layers 3", "No such option"),
+        ("--width 1.5", "width (channels of the first convolution): Input should be a valid int"),
+        ("--epochs 0", "epochs (passes over the training set; 0.5 is half a pass): Input should"),
+        ("--recipe fast", "recipe: expected flash or default or best for task mnist; found 'fast'"),
+        ("--task gate --optimizer muon", "should be 'adamw' or 'sgd'; found 'muon'"),
+        ("--task gate --gate parity11", "found 11 in 'parity11'; a table doubles with each input"),
     ],
 )
 def test_mistakes_end_in_one_sentence(line: str, says: str) -> None:

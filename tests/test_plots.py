@@ -95,16 +95,17 @@ def test_layers_and_their_parameters_are_the_nets() -> None:
     net = DigitCNN()
     layers = describe(net, torch.zeros(2, 28, 28, dtype=torch.uint8))
     assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in net.parameters())
-    assert [layer.name for layer in layers][:4] == ["normalize", "fold", "conv1", "pool1"]
-    assert next(layer for layer in layers if layer.name == "pool2").shape == (64, 3, 3)
+    names = ["normalize", "fold", "stages.0.conv", "stages.0.pool", "stages.0.norm"]
+    assert [layer.name for layer in layers][:5] == names
+    assert next(layer for layer in layers if layer.name == "stages.2.pool").shape == (64, 3, 3)
 
 
 def test_architecture_shows_layers_shapes_and_activations() -> None:
     layers = describe(DigitCNN(), torch.zeros(2, 28, 28, dtype=torch.uint8))
     figure = architecture.blocks(layers, "image", (28, 28))
     said = "\n".join(texts(figure))
-    assert figure.get_suptitle() == "95,050 parameters in 4 weighted layers"
-    for part in ("28 × 28", "32 × 7 × 7", "conv 3×3, 32 → 64", "ReLU", "linear 576 → 128"):
+    assert figure.get_suptitle() == "98,682 parameters in 5 weighted layers"
+    for part in ("28 × 28", "32 × 6 × 6", "conv 3×3, 32 → 64", "GELU", "linear 576 → 128"):
         assert part in said
 
 

@@ -54,6 +54,7 @@ MAY_IMPORT = {
         "experiments.tasks",
         "experiments.errors",
     },
+    "experiments.luck": {"torch", "experiments", "models"},
     "experiments.promotion": set(),
     "experiments.environment": {"mlflow", "experiments.paths"},
     "experiments.tracking": {
@@ -143,7 +144,9 @@ def test_page_imports_no_torch() -> None:
     assert in_fresh_process(code) == "False"
 
 
-@pytest.mark.parametrize("module", ["experiments.train", "experiments.tune", "export.to_onnx"])
+@pytest.mark.parametrize(
+    "module", ["experiments.train", "experiments.tune", "experiments.luck", "export.to_onnx"]
+)
 def test_help_needs_no_heavy_import(module: str) -> None:
     heavy = ("torch", "mlflow", "optuna", "matplotlib", "onnxruntime", "gradio")
     code = f"import sys, {module}; print([h for h in {heavy} if h in sys.modules])"
@@ -168,11 +171,11 @@ def entry_points() -> dict:
 
 
 def test_main_is_train() -> None:
-    assert {"main", "train", "tune", "export", "serve"} == set(entry_points())
+    assert {"main", "train", "tune", "luck", "export", "serve"} == set(entry_points())
     assert entry_points()["main"] == entry_points()["train"]
 
 
-@pytest.mark.parametrize("entry", ["train", "tune", "export", "serve"])
+@pytest.mark.parametrize("entry", ["train", "tune", "luck", "export", "serve"])
 def test_entry_points_pass_what_they_declare(entry: str) -> None:
     point = entry_points()[entry]
     passed = dict(re.findall(r"--(\w+) \{(\w+)\}", point["command"]))

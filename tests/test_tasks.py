@@ -31,6 +31,11 @@ def quick(task: Task, **more):
     return task.hparams(**{name: value for name, value in wanted.items() if name in names})
 
 
+def still(task: Task) -> dict[str, int]:
+    """Settings that leave the samples as they are."""
+    return dict.fromkeys({"rotate", "scale", "shear", "shift"} & set(vars(task.hparams())), 0)
+
+
 def trained(task: Task, splits: Splits, seed: int):
     net, hparams = initialise(task, splits, quick(task), seed), quick(task)
     train, val = to_device(splits.train, CPU), to_device(splits.val, CPU)
@@ -71,7 +76,13 @@ def test_one_batch_can_be_learned_by_heart(task: Task, small: Small) -> None:
     batch = small(task.name).train
     batch = to_device(dataclasses.replace(batch, x=batch.x[:64], y=batch.y[:64]), CPU)
     hparams = quick(
-        task, epochs=150, eval_every=150, weight_decay=0, label_smoothing=0, shift=0, restarts=32
+        task,
+        epochs=150,
+        eval_every=150,
+        weight_decay=0,
+        label_smoothing=0,
+        restarts=32,
+        **still(task),
     )
     net = initialise(task, small(task.name), hparams, 0)
     list(fit(task, net, batch, batch, hparams))
@@ -131,6 +142,11 @@ def test_space_is_within_the_hyper_parameters(task: Task) -> None:
         assert default in ends or ends[0] <= default <= ends[1], name
 
 
+def test_every_default_may_be_given_as_text(task: Task) -> None:
+    for recipe in task.recipes.values():
+        assert task.hparams(**{name: str(value) for name, value in vars(recipe).items()}) == recipe
+
+
 def test_figures_can_be_drawn(task: Task, small: Small) -> None:
     splits = small(task.name)
     net = task.choose(initialise(task, splits, quick(task), 0), to_device(splits.val, CPU))
@@ -162,6 +178,35 @@ def test_gates_are_solved(gate: str) -> None:
         probabilities = task.outputs(net, table.x)["probabilities"]
         assert (probabilities - table.y).abs().max() < 0.05, (gate, seed)
         assert math.isclose(evaluate(task, net, table)[1], 1)
+
+
+@pytest.mark.parametrize(
+    ("gate", "recipe"), [("parity8", "wide"), ("random6", "wide"), ("majority9", "widest")]
+)
+def test_larger_tables_are_solved(gate: str, recipe: str) -> None:
+    task = tasks.get("gate")
+    if gate == "random6":
+        gate = "".join(map(str, np.random.default_rng(5).integers(0, 2, 64)))
+    data = task.data_options(gate=gate)
+    assert task.suits(data) == recipe
+    splits, hparams = task.load(data), task.recipes[recipe]
+    table, net = to_device(splits.train, CPU), initialise(task, splits, hparams, 0)
+    list(fit(task, net, table, table, hparams))
+    probabilities = task.outputs(task.choose(net, table), table.x)["probabilities"]
+    assert (probabilities - table.y).abs().max() < 0.05
+
+
+def test_recipes_suit_their_data(task: Task) -> None:
+    assert task.recipes["default"] == task.hparams()
+    assert task.suits(task.data_options()) == "default"
+    for recipe in task.recipes.values():
+        assert isinstance(recipe, task.hparams)
+
+
+def test_recipe_grows_with_the_table() -> None:
+    task = tasks.get("gate")
+    suited = [task.suits(task.data_options(gate=f"parity{n}")) for n in (1, 4, 5, 8, 9, 10)]
+    assert suited == ["default", "default", "wide", "wide", "widest", "widest"]
 
 
 @pytest.mark.parametrize("gate", ["parity1", "a", "majority3", "parity10", "01" * 512])

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from experiments import tasks, tracking, tune
 from experiments.errors import UserError
 from experiments.job import Job
 from experiments.options import Request
+from models.cnn import DigitCNN
 from models.mlp import GateBank
 
 
@@ -73,6 +75,7 @@ def job(**hparams) -> Job:
         Request(
             task=task,
             data=task.data_options(gate="xor"),
+            recipe="default",
             hparams=task.hparams(**given),
             fixed=frozenset(given),
             trials=6,
@@ -100,6 +103,12 @@ def test_defaults_are_tried_first_and_fixed_ones_kept() -> None:
     assert outcome.hparams == mine.hparams and outcome.best == 0
 
 
+def test_a_search_leaves_alone_what_a_recipe_has_put_outside_the_space() -> None:
+    mine, run = job(hidden=64, epochs=5), Kept()
+    outcome = tune.search(mine, 3, frozenset(), run)
+    assert outcome.hparams.hidden == 64 and len(set(outcome.values)) > 1
+
+
 def test_a_search_that_only_diverges_is_told() -> None:
     mine, run = job(), Kept()
     mine.train.x[0, 0] = float("nan")
@@ -112,3 +121,12 @@ def test_a_search_that_only_diverges_is_told() -> None:
 def test_same_seed_same_search() -> None:
     first, second = (tune.search(job(), 4, frozenset({"restarts"}), Kept()) for _ in range(2))
     assert first.hparams == second.hparams and first.states == second.states
+
+
+def test_an_earlier_network_is_told_not_dumped() -> None:
+    version = tracking.Version("mnist", 3, "", {}, {})
+    with pytest.raises(UserError, match="mnist version 3 was trained with an earlier network"):
+        tracking.restore(DigitCNN(width=8), DigitCNN(width=4), version)
+    net, other = DigitCNN(width=4), DigitCNN(width=4)
+    tracking.restore(net, other, version)
+    assert torch.equal(net.output.weight, other.output.weight)

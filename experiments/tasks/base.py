@@ -26,9 +26,11 @@ class Hparams:
     raises pydantic's ValidationError.
     """
 
-    epochs: int = Field(default=4, ge=1, description="passes over the training set")
+    epochs: float = Field(
+        default=4, gt=0, le=10_000, description="passes over the training set; 0.5 is half a pass"
+    )
     batch_size: int = Field(default=256, ge=2, description="samples a step")
-    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="update rule")
+    optimizer: Literal["adamw", "sgd", "muon"] = Field(default="adamw", description="update rule")
     lr: float = Field(
         default=0.01, gt=0, le=100, description="peak learning rate, above 0, at most 100"
     )
@@ -57,12 +59,18 @@ class Range:
     high: float
     log: bool = False
 
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
 
 @dataclass(frozen=True)
 class Choice:
     """A dimension of a search space: one of the options."""
 
     options: tuple[Any, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.options
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,8 @@ class Task:
         load: data options -> Splits.
         network: plain keyword arguments (a net's `config`) -> the net, freshly initialised.
         build: splits, hyper-parameters -> the net to train.
+        recipes: named sets of hyper-parameters, `default` among them.
+        suits: data options -> the name of the recipe to take when none is asked for.
         loss: logits, y, label smoothing -> float32 loss of each sample (and net of a bank).
         decide: logits -> what they say, as y says it (for a bank, of every net).
         correct: logits, y -> bool, of the loss's shape.
@@ -134,6 +144,8 @@ class Task:
     load: Callable[[Any], Splits]
     network: Callable[..., nn.Module]
     build: Callable[[Splits, Any], nn.Module]
+    recipes: Mapping[str, Hparams]
+    suits: Callable[[Any], str]
     loss: Callable[[Tensor, Tensor, float], Tensor]
     decide: Callable[[Tensor], Tensor]
     correct: Callable[[Tensor, Tensor], Tensor]

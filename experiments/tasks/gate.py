@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 class GateHparams(Hparams):
     """Hyper-parameters of a bank of gate networks; an epoch is one pass over the truth table."""
 
-    epochs: int = Field(default=200, ge=1, description="passes over the truth table")
+    epochs: float = Field(
+        default=200, gt=0, le=1_000_000, description="passes over the training set"
+    )
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="update rule")
     batch_size: int = Field(default=1024, ge=2, description="rows of the truth table a step")
     lr: float = Field(
         default=0.1, gt=0, le=100, description="peak learning rate, above 0, at most 100"
@@ -47,6 +50,13 @@ class GateHparams(Hparams):
     activation: Literal["tanh", "relu", "sigmoid"] = Field(
         default="tanh", description="activation function of the hidden units"
     )
+
+
+RECIPES = {
+    "default": GateHparams(),
+    "wide": GateHparams(epochs=2000, lr=0.015, restarts=16, hidden=64, eval_every=50),
+    "widest": GateHparams(epochs=2000, lr=0.015, restarts=8, hidden=256, eval_every=50),
+}
 
 
 @checked_dataclass(frozen=True)
@@ -64,6 +74,12 @@ class GateOptions(DataOptions):
     def _known(cls, gate: str) -> str:
         truth_table.parse(gate)
         return gate.strip().lower()
+
+
+def suits(options: GateOptions) -> str:
+    """Return the recipe that is sized for tables of this many inputs."""
+    rows = max(map(len, truth_table.parse(options.gate).values()))
+    return "default" if rows <= 2**4 else "wide" if rows <= 2**8 else "widest"
 
 
 def load(options: GateOptions) -> Splits:
@@ -175,6 +191,8 @@ TASK = Task(
     load=load,
     network=network,
     build=build,
+    recipes=RECIPES,
+    suits=suits,
     loss=loss,
     decide=decide,
     correct=correct,
@@ -183,7 +201,7 @@ TASK = Task(
     augment=augment,
     figures=figures,
     space={
-        "lr": Range(2e-2, 3e-1, log=True),
+        "lr": Range(5e-3, 3e-1, log=True),
         "hidden": Range(2, 8),
         "activation": Choice(("tanh", "relu", "sigmoid")),
     },

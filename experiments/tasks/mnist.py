@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 VAL_SHARE = 1 / 12  # 5,000 of 60,000
 FEWEST = 24  # training digits that can be split: two for validation
+ARCHITECTURE = ("width", "stages", "depth", "fold", "hidden", "activation")
+WARPS = ("rotate", "scale", "shear", "shift")
 SPLIT_SEED = 0  # never the run's seed: validation accuracies of all runs compare
 
 
@@ -36,14 +38,50 @@ SPLIT_SEED = 0  # never the run's seed: validation accuracies of all runs compar
 class MnistHparams(Hparams):
     """Hyper-parameters of the digit network."""
 
+    optimizer: Literal["adamw", "sgd", "muon"] = Field(default="muon", description="update rule")
+    lr: float = Field(
+        default=0.1, gt=0, le=100, description="peak learning rate, above 0, at most 100"
+    )
+    weight_decay: float = Field(
+        default=0.001, ge=0, le=1, description="decoupled weight decay, 0 to 1"
+    )
     label_smoothing: float = Field(
         default=0.1, ge=0, lt=1, description="share of each label spread over all classes"
     )
-    shift: int = Field(
-        default=1, ge=0, le=8, description="largest random shift of a digit, in pixels"
+    rotate: float = Field(
+        default=10, ge=0, le=45, description="largest random turn of a digit, in degrees"
     )
-    width: int = Field(default=32, ge=1, le=512, description="channels of the first convolution")
+    scale: float = Field(
+        default=0.1, ge=0, le=0.5, description="largest random change of its width and height"
+    )
+    shear: float = Field(
+        default=0.1, ge=0, le=0.5, description="largest random lean, in pixels a row"
+    )
+    shift: float = Field(default=1, ge=0, le=8, description="largest random shift, in pixels")
+    width: int = Field(default=24, ge=1, le=512, description="channels of the first convolution")
+    stages: int = Field(default=3, ge=1, le=3, description="groups of convolutions, each pooled")
+    depth: int = Field(
+        default=1, ge=1, le=4, description="convolutions in each group but the first, which has one"
+    )
+    fold: int = Field(
+        default=1,
+        ge=1,
+        le=2,
+        description="2 folds the picture to a quarter, with 4 channels; 1 leaves it",
+    )
     hidden: int = Field(default=128, ge=1, le=4096, description="units of the hidden linear layer")
+    activation: Literal["relu", "gelu", "silu"] = Field(
+        default="gelu", description="activation function"
+    )
+
+
+RECIPES = {
+    "flash": MnistHparams(
+        epochs=0.4, lr=0.2, rotate=0, scale=0, shear=0, shift=0, width=32, stages=2, fold=2
+    ),
+    "default": MnistHparams(),
+    "best": MnistHparams(epochs=16, width=24, depth=2, rotate=15, scale=0.15, shear=0.2, shift=2),
+}
 
 
 @checked_dataclass(frozen=True)
@@ -94,7 +132,7 @@ def stratified(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     return mask
 
 
-def network(**config: int) -> nn.Module:
+def network(**config: Any) -> nn.Module:
     import torch
 
     from models.cnn import DigitCNN
@@ -103,7 +141,7 @@ def network(**config: int) -> nn.Module:
 
 
 def build(splits: Splits, hparams: MnistHparams) -> nn.Module:
-    return network(width=hparams.width, hidden=hparams.hidden)
+    return network(**{name: getattr(hparams, name) for name in ARCHITECTURE})
 
 
 def loss(logits: Tensor, y: Tensor, label_smoothing: float) -> Tensor:
@@ -126,9 +164,10 @@ def outputs(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 def augment(x: Tensor, hparams: MnistHparams, noise: Generator) -> Tensor:
-    from experiments.augment import shifted
+    from experiments.augment import warped
 
-    return shifted(x, hparams.shift, noise) if hparams.shift else x
+    limits = {name: getattr(hparams, name) for name in WARPS}
+    return warped(x, noise, **limits) if any(limits.values()) else x
 
 
 def choose(net: nn.Module, val: Split) -> nn.Module:
@@ -162,6 +201,8 @@ TASK = Task(
     load=load,
     network=network,
     build=build,
+    recipes=RECIPES,
+    suits=lambda _: "default",
     loss=loss,
     decide=decide,
     correct=correct,
@@ -170,10 +211,10 @@ TASK = Task(
     augment=augment,
     figures=figures,
     space={
-        "lr": Range(2e-3, 3e-2, log=True),
-        "weight_decay": Range(1e-3, 1e-1, log=True),
-        "label_smoothing": Range(0.0, 0.2),
-        "width": Choice((24, 32, 40)),
+        "lr": Range(0.03, 0.3, log=True),
+        "weight_decay": Range(1e-4, 1e-2, log=True),
+        "label_smoothing": Range(0.05, 0.2),
+        "hidden": Choice((96, 128, 160)),
     },
     objective="val_accuracy",
     mixed_precision=True,
