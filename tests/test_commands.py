@@ -58,7 +58,7 @@ def test_run_holds_everything(store: MlflowClient, task: str) -> None:
     assert {*EVERY_EPOCH, "test_loss", "test_accuracy"} <= set(run.data.metrics)
     for name in EVERY_EPOCH:
         steps = [point.step for point in store.get_metric_history(run.info.run_id, name)]
-        assert steps == sorted(steps) and steps[-1] == int(run.data.params["hparams/epochs"])
+        assert steps == sorted(steps) and steps[-1] == float(run.data.params["hparams/epochs"])
     assert len(store.get_metric_history(run.info.run_id, "test_accuracy")) == 1
     assert {"version.torch", "version.mlflow", "mlflow.source.git.commit"} <= set(run.data.tags)
     data = run.inputs.dataset_inputs[0].dataset
