@@ -96,7 +96,7 @@ def race() -> Iterator[str]:
                 _percent(aim["test_accuracy"]) + ("" if aim["reached"] else " (short of it)"),
                 _seconds(aim["seconds"]),
                 f"{least}{aim['reference_seconds']:.0f} s ({needed} epochs)",
-                f"{least}{aim['ratio']['mean']:.0f} ± {aim['ratio']['std']:.0f}",
+                f"{least}{_ratio(aim['ratio'])}" if aim["reached"] else "none",
             ]
         )
     head = [
@@ -192,6 +192,10 @@ def gates(result: dict[str, Any]) -> Iterator[str]:
 
 def _source(result: dict[str, Any]) -> str:
     return f"`{result['command']}`, {result['hardware']}"
+
+
+def _ratio(spread: dict[str, Any]) -> str:
+    return f"{spread['mean']:.0f} ± {spread['std']:.{0 if spread['std'] >= 1 else 1}f}"
 
 
 def _percent(spread: dict[str, Any]) -> str:
