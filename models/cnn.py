@@ -59,7 +59,7 @@ class DigitCNN(nn.Module):
             "activation": activation,
         }
         self.normalize = Normalize(MNIST_MEAN, MNIST_STD)
-        self.fold = nn.PixelUnshuffle(fold)
+        self.fold = nn.PixelUnshuffle(fold) if fold > 1 else None
         channels, side = fold**2, SIDE // fold - 2
         self.stages = nn.Sequential()
         for stage in range(stages):
@@ -76,7 +76,9 @@ class DigitCNN(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits, float32 [B, 10], of `image`, uint8 or float [B, 28, 28], 0..255."""
-        x = self.fold(self.normalize(image).unsqueeze(1))  # [B, fold^2, 28 / fold, 28 / fold]
+        x = self.normalize(image).unsqueeze(1)
+        if self.fold is not None:
+            x = self.fold(x)  # [B, fold^2, 28 / fold, 28 / fold]
         x = self.stages(x.contiguous(memory_format=torch.channels_last))
         return self.output(self.hidden(x.flatten(1)))
 

@@ -23,6 +23,16 @@ def test_normalisation_is_inside_and_from_the_training_images(digits) -> None:
     assert abs(normal.mean().item()) < 1e-3 and abs(normal.std().item() - 1) < 1e-3
 
 
+@pytest.mark.parametrize(("fold", "stages"), [(1, 1), (1, 3), (2, 1), (2, 2)])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_digit_net_of_any_shape(fold: int, stages: int, depth: int) -> None:
+    net = DigitCNN(width=4, stages=stages, depth=depth, fold=fold).eval()
+    assert net(torch.zeros(2, 28, 28)).shape == (2, 10)
+    kinds = [type(module).__name__ for module in net.modules()]
+    assert kinds.count("Conv2d") == 1 + depth * (stages - 1)
+    assert kinds.count("PixelUnshuffle") == fold - 1 and kinds.count("MaxPool2d") == stages
+
+
 def test_digit_net_takes_bytes_and_floats_alike() -> None:
     net, image = DigitCNN().eval(), torch.randint(0, 256, (3, 28, 28), dtype=torch.uint8)
     assert torch.equal(net(image), net(image.float()))

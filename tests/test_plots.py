@@ -95,7 +95,7 @@ def test_layers_and_their_parameters_are_the_nets() -> None:
     net = DigitCNN()
     layers = describe(net, torch.zeros(2, 28, 28, dtype=torch.uint8))
     assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in net.parameters())
-    names = ["normalize", "fold", "stages.0.conv", "stages.0.pool", "stages.0.norm"]
+    names = ["normalize", "stages.0.conv", "stages.0.pool", "stages.0.norm", "stages.0.gelu"]
     assert [layer.name for layer in layers][:5] == names
     assert next(layer for layer in layers if layer.name == "stages.2.pool").shape == (64, 3, 3)
 
