@@ -72,8 +72,10 @@ def measure(seeds: int) -> dict[str, Any]:
     }
 
 
-def run(seeds: int) -> None:
-    """Measure, keep the result, and draw the map."""
+@click.command("benchmarks.gates")
+@click.option("--seeds", type=click.IntRange(2, 1000), default=100, show_default=True)
+def command(seeds: int) -> None:
+    """Measure banks of gate networks."""
     from experiments.plots import luck as plots
 
     record.warm_up("gate", "default")
@@ -81,13 +83,6 @@ def run(seeds: int) -> None:
     record.save("gates", f"python -m benchmarks.gates --seeds {seeds}", result)
     figure = plots.luck("xor", [luck.Cell(**cell) for cell in result["luck"]["cells"]])
     figure.savefig(ROOT / "docs" / "images" / "gate-luck.png", dpi=80)
-
-
-@click.command("benchmarks.gates")
-@click.option("--seeds", type=click.IntRange(2, 1000), default=100, show_default=True)
-def command(seeds: int) -> None:
-    """Measure banks of gate networks."""
-    run(seeds)
 
 
 if __name__ == "__main__":

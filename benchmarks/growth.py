@@ -5,9 +5,7 @@
 Writes benchmarks/results/growth.json.
 """
 
-import time
 from dataclasses import replace
-from typing import Any
 
 import click
 
@@ -27,8 +25,7 @@ def images(count: int) -> float:
     job = Job.prepare(record.request("mnist", "flash", changed={"epochs": 1}))
     times = -(-count // len(job.train.x))
     many = Split(job.train.x.repeat(times, 1, 1)[:count], job.train.y.repeat(times)[:count])
-    few = Split(job.val.x[:2], job.val.y[:2])  # else the evaluation would count
-    return 1e6 * _seconds(replace(job, train=many, val=few)) / count
+    return 1e6 * record.fit_seconds(record.unjudged(replace(job, train=many))) / count
 
 
 def networks(count: int) -> float:
@@ -39,18 +36,12 @@ def networks(count: int) -> float:
     restarts = count // GATES
     changed = {"epochs": epochs, "eval_every": epochs, "restarts": restarts}
     asked = record.request("gate", "default", changed=changed)
-    return 1e6 * _seconds(Job.prepare(asked)) / (restarts * GATES * epochs)
+    return 1e6 * record.fit_seconds(Job.prepare(asked)) / (restarts * GATES * epochs)
 
 
-def _seconds(job: Any) -> float:
-    net = job.net()
-    started = time.perf_counter()
-    list(job.fit(net, "growth"))
-    return time.perf_counter() - started
-
-
-def run() -> None:
-    """Measure and keep the result."""
+@click.command("benchmarks.growth")
+def command() -> None:
+    """Measure what many more images, and many more networks, cost apiece."""
     record.warm_up("mnist", "flash")
     networks(NETWORKS[0])
     result = {
@@ -58,12 +49,6 @@ def run() -> None:
         "network_microseconds": {str(count): networks(count) for count in NETWORKS},
     }
     record.save("growth", "python -m benchmarks.growth", result)
-
-
-@click.command("benchmarks.growth")
-def command() -> None:
-    """Measure what many more images, and many more networks, cost apiece."""
-    run()
 
 
 if __name__ == "__main__":

@@ -40,20 +40,15 @@ def gathered(task: str, recipe: str, results: list[dict[str, Any]]) -> dict[str,
     }
 
 
-def run(task: str, recipe: str, seeds: int) -> None:
-    """Measure a recipe and keep the result."""
-    record.warm_up(task, recipe)
-    line = f"python -m benchmarks.recipes --task {task} --recipe {recipe} --seeds {seeds}"
-    record.save(f"{task}-{recipe}", line, measure(task, recipe, seeds))
-
-
 @click.command("benchmarks.recipes")
 @click.option("--task", type=click.Choice(tasks.names()), default="mnist", show_default=True)
 @click.option("--recipe", default="default", show_default=True)
 @click.option("--seeds", type=click.IntRange(2, 1000), default=5, show_default=True)
 def command(task: str, recipe: str, seeds: int) -> None:
     """Measure a recipe over several seeds."""
-    run(task, recipe, seeds)
+    record.warm_up(task, recipe)
+    line = f"python -m benchmarks.recipes --task {task} --recipe {recipe} --seeds {seeds}"
+    record.save(f"{task}-{recipe}", line, measure(task, recipe, seeds))
 
 
 if __name__ == "__main__":

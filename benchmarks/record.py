@@ -1,17 +1,23 @@
 """What every benchmark shares: one fit measured, means with deviations, files of results."""
 
+from __future__ import annotations
+
 import json
 import platform
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import tasks
 from experiments.errors import UserError
 from experiments.options import Request
-from experiments.tasks.base import DataOptions
+from experiments.tasks.base import DataOptions, Split
+
+if TYPE_CHECKING:
+    from experiments.job import Job
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -67,9 +73,23 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": mean, "std": deviation, "values": list(values)}
 
 
-def warm_up(task: str, recipe: str) -> None:
+def warm_up(task: str, *recipes: str) -> None:
     """Let torch make what it makes once a process, so that no measurement pays for it."""
-    fitted(request(task, recipe, changed={"epochs": 0.05}))
+    for recipe in recipes:
+        fitted(request(task, recipe, changed={"epochs": 0.05}))
+
+
+def unjudged(job: Job) -> Job:
+    """Return `job` with next to no validation, where training alone is to be measured."""
+    return replace(job, val=Split(job.val.x[:2], job.val.y[:2]))
+
+
+def fit_seconds(job: Job) -> float:
+    """Return the seconds that a fit of `job` takes, without the making of its net."""
+    net = job.net()
+    started = time.perf_counter()
+    list(job.fit(net, "timed"))
+    return time.perf_counter() - started
 
 
 def hardware() -> str:

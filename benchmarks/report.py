@@ -109,8 +109,8 @@ def race() -> Iterator[str]:
     ]
     yield from _table(head, rows)
     yield ""
-    yield f"`{result['command']}`, {result['hardware']}; an epoch of the example took "
-    yield f"{_seconds(result['reference_epoch_seconds'])} in the same run; how many it needs is "
+    yield f"{_source(result)}; an epoch of the example took"
+    yield f"{_seconds(result['reference_epoch_seconds'])} in the same run; how many it needs is"
     yield f"from `{record.load('reference').get('command')}`."
 
 

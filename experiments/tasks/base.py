@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -16,6 +16,18 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Generator, Tensor, nn
+
+
+# What several tasks have, each with a default of its own: the rule and its words stand here.
+LearningRate = Annotated[
+    float, Field(gt=0, le=100, description="peak learning rate, above 0, at most 100")
+]
+WeightDecay = Annotated[float, Field(ge=0, le=1, description="decoupled weight decay, 0 to 1")]
+LabelSmoothing = Annotated[
+    float, Field(ge=0, lt=1, description="share of each label spread over all classes")
+]
+UpdateRule = Annotated[Literal["adamw", "sgd", "muon"], Field(description="update rule")]
+EvalEvery = Annotated[int, Field(ge=1, description="epochs from one evaluation to the next")]
 
 
 @checked_dataclass(frozen=True)
@@ -30,20 +42,14 @@ class Hparams:
         default=4, gt=0, le=10_000, description="passes over the training set; 0.5 is half a pass"
     )
     batch_size: int = Field(default=256, ge=2, description="samples a step")
-    optimizer: Literal["adamw", "sgd", "muon"] = Field(default="adamw", description="update rule")
-    lr: float = Field(
-        default=0.01, gt=0, le=100, description="peak learning rate, above 0, at most 100"
-    )
+    optimizer: UpdateRule = "adamw"
+    lr: LearningRate = 0.01
     warmup: float = Field(
         default=0.2, ge=0, lt=1, description="share of the steps in which lr rises"
     )
-    weight_decay: float = Field(
-        default=0.01, ge=0, le=1, description="decoupled weight decay, 0 to 1"
-    )
-    label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="share of each label spread over all classes"
-    )
-    eval_every: int = Field(default=1, ge=1, description="epochs from one evaluation to the next")
+    weight_decay: WeightDecay = 0.01
+    label_smoothing: LabelSmoothing = 0.0
+    eval_every: EvalEvery = 1
 
 
 @checked_dataclass(frozen=True)

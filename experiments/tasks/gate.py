@@ -14,12 +14,15 @@ from experiments.data import truth_table
 from experiments.tasks.base import (
     Choice,
     DataOptions,
+    EvalEvery,
     Hparams,
     Input,
+    LearningRate,
     Range,
     Split,
     Splits,
     Task,
+    WeightDecay,
 )
 
 if TYPE_CHECKING:
@@ -38,13 +41,9 @@ class GateHparams(Hparams):
     )
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="update rule")
     batch_size: int = Field(default=1024, ge=2, description="rows of the truth table a step")
-    lr: float = Field(
-        default=0.1, gt=0, le=100, description="peak learning rate, above 0, at most 100"
-    )
-    weight_decay: float = Field(
-        default=0.0, ge=0, le=1, description="decoupled weight decay, 0 to 1"
-    )
-    eval_every: int = Field(default=10, ge=1, description="epochs from one evaluation to the next")
+    lr: LearningRate = 0.1
+    weight_decay: WeightDecay = 0.0
+    eval_every: EvalEvery = 10
     restarts: int = Field(default=64, ge=1, le=65536, description="networks started for each gate")
     hidden: int = Field(default=4, ge=1, le=1024, description="hidden units of each network")
     activation: Literal["tanh", "relu", "sigmoid"] = Field(

@@ -17,10 +17,14 @@ from experiments.tasks.base import (
     DataOptions,
     Hparams,
     Input,
+    LabelSmoothing,
+    LearningRate,
     Range,
     Split,
     Splits,
     Task,
+    UpdateRule,
+    WeightDecay,
 )
 
 if TYPE_CHECKING:
@@ -38,16 +42,10 @@ SPLIT_SEED = 0  # never the run's seed: validation accuracies of all runs compar
 class MnistHparams(Hparams):
     """Hyper-parameters of the digit network."""
 
-    optimizer: Literal["adamw", "sgd", "muon"] = Field(default="muon", description="update rule")
-    lr: float = Field(
-        default=0.1, gt=0, le=100, description="peak learning rate, above 0, at most 100"
-    )
-    weight_decay: float = Field(
-        default=0.001, ge=0, le=1, description="decoupled weight decay, 0 to 1"
-    )
-    label_smoothing: float = Field(
-        default=0.1, ge=0, lt=1, description="share of each label spread over all classes"
-    )
+    optimizer: UpdateRule = "muon"
+    lr: LearningRate = 0.1
+    weight_decay: WeightDecay = 0.001
+    label_smoothing: LabelSmoothing = 0.1
     rotate: float = Field(
         default=10, ge=0, le=45, description="largest random turn of a digit, in degrees"
     )
