@@ -19,7 +19,7 @@ from experiments.errors import UserError
 
 # Test accuracy to reach -> recipe, and what is changed in it.
 SCHEDULES: dict[float, tuple[str, dict[str, float]]] = {
-    0.985: ("flash", {"epochs": 0.12}),
+    0.985: ("flash", {"epochs": 0.2}),
     0.99: ("flash", {}),
     0.993: ("flash", {"epochs": 1}),
     0.995: ("default", {"epochs": 2}),
