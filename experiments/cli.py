@@ -1,8 +1,11 @@
 """How every command of the project ends: well, with one sentence, or interrupted."""
 
+import errno
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import click
@@ -10,16 +13,30 @@ import click
 from experiments.errors import UserError
 
 USER_ERROR, INTERRUPTED = 2, 130
+THE_DISKS = {
+    errno.ENOSPC: "Make room on the disk, then give the same command again.",
+    errno.EDQUOT: "Make room within the quota, then give the same command again.",
+    errno.EROFS: "Make the folder writable, then give the same command again.",
+    errno.EACCES: "Make it accessible to this user, then give the same command again.",
+}
 HOW_TO_TRAIN = "mlflow run . -e train -P task={task}"
 HOW_TO_EXPORT = "python export/to_onnx.py --task {task}"
 
 
 _interrupted = threading.Event()
+_deferring = threading.Event()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    first = not _interrupted.is_set()
     _interrupted.set()
-    raise KeyboardInterrupt
+    if not (first and _deferring.is_set()):
+        raise KeyboardInterrupt
+
+
+def interrupted() -> bool:
+    """Return whether this process was told to end."""
+    return _interrupted.is_set()
 
 
 def stop_if_interrupted() -> None:
@@ -29,6 +46,19 @@ def stop_if_interrupted() -> None:
     """
     if _interrupted.is_set():
         raise KeyboardInterrupt
+
+
+@contextmanager
+def deferring() -> Iterator[None]:
+    """Let the code inside finish what it is at when told to end: it must ask `interrupted`.
+
+    Being told a second time ends it at once.
+    """
+    _deferring.set()
+    try:
+        yield
+    finally:
+        _deferring.clear()
 
 
 def main(command: click.Command) -> None:
@@ -41,6 +71,11 @@ def main(command: click.Command) -> None:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"Error: {text}", err=True)
         sys.exit(USER_ERROR)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+    except OSError as error:
+        if error.errno not in THE_DISKS:
+            raise
+        click.echo(f"Error: {error}. {THE_DISKS[error.errno]}", err=True)
+        sys.exit(USER_ERROR)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        click.echo(f"Interrupted. {stop}".strip(), err=True)
         sys.exit(INTERRUPTED)

@@ -4,6 +4,13 @@ UserError            anything that a command prints as one sentence and exit cod
 └── DataError        a file or folder of data is missing, damaged or not what it claims to be
 """
 
+import re
+
+
+def without_password(text: str) -> str:
+    """Return `text` with stars for the password of every address in it."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+
 
 class UserError(Exception):
     """A mistake of the user's: what was expected, what came, what to do."""

@@ -2,8 +2,9 @@
 
 import copy
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from experiments.device import PRECISIONS
 from experiments.errors import UserError
 from experiments.metrics import EpochMetrics, Meter, evaluate
 from experiments.optim import Optimizer
+from experiments.parallel import ALONE, Group
 from experiments.tasks.base import Hparams, Split, Splits, Task
 
 
@@ -40,6 +42,18 @@ def initialise(task: Task, splits: Splits, hparams: Hparams, seed: int) -> nn.Mo
         return task.build(splits, hparams)
 
 
+class State(NamedTuple):
+    """A training between two steps: all that it takes to go on as if nothing had happened.
+
+    Attributes:
+        tensors: weights, the best epoch's weights, the optimiser's memories, generators.
+        facts: JSON-able: steps done, the epochs' metrics.
+    """
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
 def fit(
     task: Task,
     net: nn.Module,
@@ -49,6 +63,9 @@ def fit(
     *,
     seed: int = 0,
     precision: str = "fp32",
+    group: Group = ALONE,
+    resume: State | None = None,
+    after_step: Callable[[Callable[[], State]], None] = lambda snapshot: None,
 ) -> Iterator[EpochMetrics]:
     """Train `net` in place; when the iterator is exhausted it holds its best epoch's weights.
 
@@ -56,6 +73,10 @@ def fit(
         train, val: tensors on the net's device, each a whole split; `val` picks the best epoch.
         seed: of the order of samples and of the augmentation.
         precision: fp32, or bf16 for forward and backward pass; weights are always fp32.
+        group: the processes among which each batch is divided.
+        resume: where an interrupted training of the same settings stood; it goes on from there,
+            and its earlier epochs are yielded again.
+        after_step: called between steps with a function that takes the state of that moment.
 
     Yields:
         EpochMetrics every `hparams.eval_every` epochs and after the last.
@@ -63,48 +84,113 @@ def fit(
     Raises:
         Diverged: a loss is infinite or no number; the message names the epoch and lr.
     """
-    device = train.x.device
-    epoch_steps = max(1, (len(train.x) + hparams.batch_size - 2) // hparams.batch_size)
-    steps = max(1, round(hparams.epochs * epoch_steps))
-    optimizer = Optimizer(net, hparams, steps)
-    noise = Generator().manual_seed(seeds(seed).noise)
-    autocast = torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32")
-    best: EpochMetrics | None = None
-    best_weights, meter = net.state_dict(), Meter()
-
-    order = shuffled(len(train.x), hparams.batch_size, epoch_steps, seeds(seed).order)
-    for step, batch in zip(range(1, steps + 1), order, strict=False):
-        sample = batch.to(device)
-        x, y = task.augment(train.x[sample], hparams, noise), train.y[sample]
+    order = Order(len(train.x), hparams.batch_size, seeds(seed).order)
+    steps = max(1, round(hparams.epochs * order.batches))
+    course = Course(net, Optimizer(net, hparams, steps), order, seeds(seed).noise)
+    if resume is not None:
+        course.restore(resume)
+    yield from course.history
+    autocast = torch.autocast(
+        train.x.device.type, PRECISIONS[precision], enabled=precision != "fp32"
+    )
+    while (step := course.optimizer.done + 1) <= steps:
+        batch = next(order).to(train.x.device)
+        mine = group.share(len(batch))
+        x = task.augment(train.x[batch], hparams, course.noise)[mine]
+        y = train.y[batch[mine]]
         net.train()
         with autocast:
             logits = net(x).float()
         loss = task.loss(logits, y, hparams.label_smoothing)
-        meter.add(loss, task.correct(logits, y))
-        lr = optimizer.lr
-        loss.mean(0).sum().backward()  # the sum keeps the nets of a bank independent
-        optimizer.step()
-        if step < steps and step % (epoch_steps * hparams.eval_every):
-            continue
-        kept, epoch = task.choose(net, val), math.ceil(step / epoch_steps)
-        metrics = EpochMetrics(epoch, *meter.means(), *evaluate(task, kept, val), lr)
-        if not math.isfinite(metrics.train_loss + metrics.val_loss):
-            raise Diverged(
-                f"training diverged in epoch {epoch}; try a smaller lr than {hparams.lr:g}."
-            )
-        if best is None or metrics.rank > best.rank:
-            best, best_weights = metrics, copy.deepcopy(net.state_dict())
-        meter = Meter()
-        yield metrics
-    net.load_state_dict(best_weights)
+        course.meter.add(loss, task.correct(logits, y))
+        lr = course.optimizer.lr
+        # the mean over the batch, and the sum over the nets of a bank, which stay independent
+        (loss.sum(0) / len(batch)).sum().backward()
+        group.add_gradients(net)
+        course.optimizer.step()
+        if step == steps or step % (order.batches * hparams.eval_every) == 0:
+            kept, epoch = task.choose(net, val), math.ceil(step / order.batches)
+            means = group.total(course.meter).means()
+            metrics = EpochMetrics(epoch, *means, *evaluate(task, kept, val), lr)
+            if not math.isfinite(metrics.train_loss + metrics.val_loss):
+                raise Diverged(
+                    f"training diverged in epoch {epoch}; try a smaller lr than {hparams.lr:g}."
+                )
+            course.take(metrics)
+            yield metrics
+        after_step(course.state)
+    net.load_state_dict(course.kept)
 
 
-def shuffled(count: int, batch_size: int, batches: int, seed: int) -> Iterator[Tensor]:
-    """Yield batches of indices, int64 [B], for ever: each epoch in a new order.
+class Order:
+    """Batches of indices, int64 [B], for ever: each epoch in a new order.
 
-    Args:
-        batches: of an epoch; a last one of a single sample is left out, for batch norm's sake.
+    A last batch of a single sample is left out, for batch norm's sake.
     """
-    random = Generator().manual_seed(seed)
-    while True:
-        yield from torch.randperm(count, generator=random).split(batch_size)[:batches]
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count, self.batch_size = count, batch_size
+        self.batches = max(1, (count + batch_size - 2) // batch_size)
+        self.random = Generator().manual_seed(seed)
+        self.before = self.random.get_state()  # the epoch that is under way was drawn
+        self.left: list[Tensor] = []
+
+    def __next__(self) -> Tensor:
+        if not self.left:
+            self.before = self.random.get_state()
+            drawn = torch.randperm(self.count, generator=self.random)
+            self.left = list(drawn.split(self.batch_size)[: self.batches])
+        return self.left.pop(0)
+
+    def state(self) -> Tensor:
+        """Return what `restore` needs: the generator as it was before the epoch under way."""
+        return self.before if self.left else self.random.get_state()
+
+    def restore(self, state: Tensor, done: int) -> None:
+        """Go on after `done` batches, counted from the first of all."""
+        self.random.set_state(state)
+        for _ in range(done % self.batches):
+            next(self)
+
+
+class Course:
+    """All that changes in the course of a training."""
+
+    def __init__(self, net: nn.Module, optimizer: Optimizer, order: Order, noise: int) -> None:
+        self.net, self.optimizer, self.order = net, optimizer, order
+        self.noise = Generator().manual_seed(noise)
+        self.meter = Meter()
+        self.history: list[EpochMetrics] = []
+        self.kept = net.state_dict()  # the best epoch's weights; before the first, the net's own
+
+    def take(self, metrics: EpochMetrics) -> None:
+        """Take in an evaluation; if it is the best so far, keep its weights."""
+        if all(metrics.rank > earlier.rank for earlier in self.history):
+            self.kept = copy.deepcopy(self.net.state_dict())
+        self.history.append(metrics)
+        self.meter = Meter()
+
+    def state(self) -> State:
+        """Return all of it; the tensors are those of the training, not copies."""
+        tensors = {"order": self.order.state(), "noise": self.noise.get_state()}
+        parts = {"net": self.net.state_dict(), "kept": self.kept if self.history else {}}
+        parts |= {"meter": self.meter.state(), "optimizer": self.optimizer.state()}
+        tensors |= {f"{part}/{k}": v for part, named in parts.items() for k, v in named.items()}
+        history = [asdict(metrics) for metrics in self.history]
+        return State(tensors, {"done": self.optimizer.done, "history": history})
+
+    def restore(self, state: State) -> None:
+        """Become what `state` was."""
+        tensors, done = state.tensors, state.facts["done"]
+        self.net.load_state_dict(_part(tensors, "net"))
+        self.history = [EpochMetrics(**metrics) for metrics in state.facts["history"]]
+        if self.history:
+            self.kept = _part(tensors, "kept")
+        self.meter.restore(_part(tensors, "meter"))
+        self.optimizer.restore(_part(tensors, "optimizer"), done)
+        self.order.restore(tensors["order"], done)
+        self.noise.set_state(tensors["noise"])
+
+
+def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {k.removeprefix(f"{part}/"): v for k, v in tensors.items() if k.startswith(f"{part}/")}

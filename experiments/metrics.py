@@ -1,5 +1,8 @@
 """What is measured in training, and the measuring of a network on a split."""
 
+import statistics
+import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
@@ -7,6 +10,7 @@ from torch import Tensor, nn
 
 from experiments.tasks.base import Split, Task
 
+LATENCY_RUNS = 50
 EVAL_BATCH = 500  # samples at a time: enough for speed, little enough for memory
 
 
@@ -42,8 +46,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.count = 0
-        self.loss: Tensor | float = 0.0
-        self.correct: Tensor | float = 0.0
+        self.loss, self.correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
 
     def add(self, loss: Tensor, correct: Tensor) -> None:
         """Take in a batch: loss, float32, and correct, bool, of any one shape."""
@@ -54,6 +57,14 @@ class Meter:
     def means(self) -> tuple[float, float]:
         """Return mean loss and accuracy."""
         return float(self.loss) / self.count, float(self.correct) / self.count
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the sums by name."""
+        return {"count": torch.tensor(self.count), "loss": self.loss, "correct": self.correct}
+
+    def restore(self, sums: Mapping[str, Tensor]) -> None:
+        """Go on from the sums that `state` gave."""
+        self.count, self.loss, self.correct = int(sums["count"]), sums["loss"], sums["correct"]
 
 
 @torch.inference_mode()
@@ -73,3 +84,16 @@ def mean_loss_and_accuracy(task: Task, logits: Tensor, y: Tensor) -> tuple[float
 def evaluate(task: Task, net: nn.Module, split: Split) -> tuple[float, float]:
     """Return mean loss (labels not smoothed) and accuracy of `net` on `split` (tensors)."""
     return mean_loss_and_accuracy(task, predict(net, split.x), split.y)
+
+
+@torch.inference_mode()
+def cost(net: nn.Module, x: Tensor) -> dict[str, float]:
+    """Return what `net` costs its user: milliseconds for one of x [N, ...], and parameters."""
+    net.eval()
+    seconds = []
+    for _ in range(LATENCY_RUNS):
+        started = time.perf_counter()
+        net(x[:1])
+        seconds.append(time.perf_counter() - started)
+    parameters = sum(p.numel() for p in net.parameters())
+    return {"latency_ms": 1000 * statistics.median(seconds), "parameters": parameters}

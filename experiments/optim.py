@@ -8,7 +8,7 @@ I. Sutskever et al., "On the importance of initialization and momentum in deep l
 (sgd); K. Jordan, "Muon: An optimizer for hidden layers in neural networks", 2024 (muon).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,16 @@ class Optimizer:
         rise = max(1, round(self.hparams.warmup * self.steps))
         fall = max(1, self.steps - rise)
         return self.hparams.lr * min((self.done + 1) / rise, (self.steps - self.done) / fall)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the memories by name; with the steps done, all that `restore` needs."""
+        return {f"{i}.{j}": m for i, pair in enumerate(self.memories) for j, m in enumerate(pair)}
+
+    def restore(self, memories: Mapping[str, Tensor], done: int) -> None:
+        """Go on after `done` steps that left these memories."""
+        self.done = done
+        for name, memory in self.state().items():
+            memory.copy_(memories[name])
 
     @torch.no_grad()
     def step(self) -> None:

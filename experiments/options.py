@@ -6,18 +6,27 @@ MLflow passes every parameter as text; `auto` or nothing at all stands for the d
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from pydantic import ValidationError
 
 from experiments import tasks
-from experiments.errors import UserError
+from experiments.errors import UserError, without_password
 from experiments.tasks.base import DataOptions, Hparams, Task
 
 UNSET = ("", "auto")
+POSTGRESQL = "postgresql+psycopg://"
+HOW_TO_GO_ON = "The same command goes on from here; with resume=never it starts afresh."
+# What a search may aim at -> whether more of it is better. The first asked for chooses the best.
+AIMS = {"val_accuracy": True, "val_loss": False, "latency_ms": False, "parameters": False}
 
 
 @dataclass(frozen=True)
@@ -37,20 +46,57 @@ class Request:
     seed: int
     device: str
     precision: str
+    aims: tuple[str, ...] = ()
+    study: str | None = None
+    storage: str | None = None
+    workers: int = 1
+    afresh: bool = False
 
     def options(self) -> dict[str, Any]:
         """Return what was asked for, apart from the hyper-parameters, by the options' names."""
-        names = ("recipe", "trials", "seed", "device", "precision")
+        names = ("recipe", "trials", "seed", "device", "precision", "study", "workers")
         return {
             "task": self.task.name,
             **{name: getattr(self, name) for name in names},
+            "aims": ",".join(self.aims),
+            "storage": self.storage and without_password(self.storage),
             **dataclasses.asdict(self.data),
         }
+
+    def key(self, command: str) -> str:
+        """Return a short name of the work asked for: the same command has the same."""
+        store = os.environ.get("MLFLOW_TRACKING_URI", "")
+        everything = [command, store, self.options(), dataclasses.asdict(self.hparams)]
+        text = json.dumps(everything, default=str)
+        return f"{command}-{self.task.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    def with_settings(self, hparams: Hparams) -> Request:
+        """Return the request for a training with these hyper-parameters, without a search."""
+        return dataclasses.replace(
+            self,
+            hparams=hparams,
+            trials=0,
+            aims=(self.task.objective,),
+            study=None,
+            storage=None,
+            workers=1,
+        )
+
+    def as_arguments(self, **changed: object) -> list[str]:
+        """Return the request as arguments of `train` or `tune`, some options changed; no secret."""
+        asked = self.options() | dataclasses.asdict(self.hparams) | changed
+        return [f"--{name}={value}" for name, value in asked.items() if value is not None]
+
+    def secrets(self) -> dict[str, str]:
+        """Return what `as_arguments` leaves out, as environment variables."""
+        password = _password(self.storage) if self.storage else None
+        return {"PGPASSWORD": password} if password else {}
 
     def as_parameters(self) -> str:
         """Return the request as text for `mlflow run`: whatever differs from the defaults."""
         usual = {option.name: option.default for option in _common()}
         usual |= _defaults(self.task.data_options) | dataclasses.asdict(self._recipe())
+        usual |= {"study": None, "storage": None, "aims": self.task.objective}
         asked = self.options() | dataclasses.asdict(self.hparams)
         changed = {n: v for n, v in asked.items() if v != usual[n] or n in ("task", "trials")}
         return " ".join(f"-P {name}={value}" for name, value in changed.items())
@@ -63,7 +109,10 @@ def training(function: Callable[[Request], None]) -> click.Command:
     """Return the command that calls `function` with what the command line asks for."""
 
     def callback(**given: Any) -> None:
-        function(_request(given))
+        try:
+            function(_request(given))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(HOW_TO_GO_ON) from None
 
     return click.Command(
         function.__module__,
@@ -104,6 +153,38 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["--precision"], type=click.Choice(["auto", "fp32", "bf16"]), default="auto", **show
         ),
+        click.Option(
+            ["--resume"],
+            type=click.Choice(["auto", "never"]),
+            default="auto",
+            help="Go on with what the same command left unfinished, or start afresh.",
+            **show,
+        ),
+        click.Option(
+            ["--aims"],
+            default="auto",
+            help=f"What a search aims at, comma between: {', '.join(AIMS)}; the first chooses.",
+            **show,
+        ),
+        click.Option(
+            ["--study"],
+            default="auto",
+            help="Name of a search that several processes share; --trials counts all of theirs.",
+            **show,
+        ),
+        click.Option(
+            ["--workers"],
+            type=click.IntRange(1, 256),
+            default=1,
+            help="Processes of this machine that do the study's trials.",
+            **show,
+        ),
+        click.Option(
+            ["--storage"],
+            default="auto",
+            help="Where a study is: a file of its own below state/, or postgresql+psycopg://...",
+            **show,
+        ),
     ]
 
 
@@ -130,12 +211,14 @@ def _of_tasks() -> Iterator[click.Parameter]:
 
 
 def _request(given: Mapping[str, Any]) -> Request:
-    common = {name: given[name] for name in ("trials", "seed", "device", "precision")}
+    common = {name: given[name] for name in ("trials", "seed", "device", "precision", "workers")}
     task = tasks.get(given["task"])
+    sharing = _sharing(given, task)
     chosen = {
         name: text
         for name, text in given.items()
-        if name not in (*common, "task", "recipe") and text not in (None, *UNSET)
+        if name not in (*common, *sharing, "resume", "task", "recipe")
+        and text not in (None, *UNSET)
     }
     data, hparams = _defaults(task.data_options), _defaults(task.hparams)
     for name, text in chosen.items():
@@ -156,8 +239,53 @@ def _request(given: Mapping[str, Any]) -> Request:
         recipe=recipe,
         hparams=_checked(task.hparams, dataclasses.asdict(task.recipes[recipe]) | fixed),
         fixed=frozenset(fixed),
+        afresh=given["resume"] == "never",
         **common,
+        **sharing,
     )
+
+
+def _sharing(given: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Return the checked options of a search's study."""
+    study, storage, aims = (
+        None if given[name] in UNSET else given[name] for name in ("study", "storage", "aims")
+    )
+    aimed = tuple(aims.split(",")) if aims else (task.objective,)
+    if unknown := [aim for aim in aimed if aim not in AIMS]:
+        raise UserError(f"aims: expected some of {', '.join(AIMS)}; found {unknown[0]!r}.")
+    if len(set(aimed)) < len(aimed):
+        raise UserError(f"aims: expected each aim once; found {aims}.")
+    if study and not re.fullmatch(r"[\w.-]{1,100}", study):
+        raise UserError(
+            f"study: expected letters, digits, '.', '_' and '-', at most 100; found {study!r}."
+        )
+    if not study and (storage or given["workers"] > 1):
+        asked = "storage" if storage else "workers"
+        raise UserError(f"{asked}: several processes need a study to share; add study=NAME.")
+    if study and given["resume"] == "never":
+        raise UserError(
+            "resume: a study is gone on with by its name; for a fresh one, choose anew."
+        )
+    return {"study": study, "storage": storage and _checked_storage(storage), "aims": aimed}
+
+
+def _checked_storage(storage: str) -> str:
+    if not storage.startswith(POSTGRESQL):
+        raise UserError(
+            f"storage: expected auto or {POSTGRESQL}USER@HOST:PORT/DATABASE, "
+            f"found {without_password(storage)!r}."
+        )
+    if _password(storage) and os.environ.get("MLFLOW_RUN_ID"):
+        raise UserError(
+            "storage: mlflow run writes every -P into its store, so the address must hold no "
+            "password: set PGPASSWORD or ~/.pgpass instead, and change the password, which the "
+            "store now holds."
+        )
+    return storage
+
+
+def _password(uri: str) -> str | None:
+    return urlsplit(uri).password
 
 
 def _checked(settings: Any, values: Mapping[str, Any]) -> Any:

@@ -4,3 +4,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MNIST_CACHE = ROOT / "data" / "mnist"
+STATE = ROOT / "state"  # unfinished work, and the journals of named studies

@@ -11,14 +11,16 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from experiments.errors import UserError
+from experiments import lease
+from experiments.errors import UserError, without_password
+from experiments.lease import Place
 from experiments.paths import ROOT
 
 if TYPE_CHECKING:
@@ -51,9 +53,16 @@ def connect() -> MlflowClient:
 
 
 class Recorder(Protocol):
-    """What a run takes in. `status` is how it ends, unless an exception decides."""
+    """What a run takes in.
 
+    Attributes:
+        status: how it ends, unless an exception decides.
+        others: whether other processes go on with it if this one ends early.
+    """
+
+    id: str
     status: Status
+    others: Callable[[], bool]
 
     def params(self, values: Mapping[str, object]) -> None: ...
     def tags(self, values: Mapping[str, object]) -> None: ...
@@ -61,13 +70,20 @@ class Recorder(Protocol):
     def figure(self, name: str, figure: Figure) -> None: ...
     def text(self, name: str, text: str) -> None: ...
     def dataset(self, splits: Splits) -> None: ...
-    def child(self, name: str) -> contextlib.AbstractContextManager[Recorder]: ...
+    def bury_trial(self, study: str, number: int) -> None: ...
+    def child(
+        self, name: str, tags: Mapping[str, object]
+    ) -> contextlib.AbstractContextManager[Recorder]: ...
 
 
 class NullRun:
     """A run that keeps nothing."""
 
+    id = ""
     status: Status = "FINISHED"
+
+    def __init__(self) -> None:
+        self.others: Callable[[], bool] = lambda: False
 
     def params(self, values: Mapping[str, object]) -> None: ...
     def tags(self, values: Mapping[str, object]) -> None: ...
@@ -75,19 +91,34 @@ class NullRun:
     def figure(self, name: str, figure: Figure) -> None: ...
     def text(self, name: str, text: str) -> None: ...
     def dataset(self, splits: Splits) -> None: ...
+    def bury_trial(self, study: str, number: int) -> None: ...
 
     @contextmanager
-    def child(self, name: str) -> Iterator[NullRun]:
+    def child(self, name: str, tags: Mapping[str, object]) -> Iterator[NullRun]:
         yield NullRun()
 
 
 class Run:
-    """An MLflow run that is open."""
+    """An MLflow run that is open.
+
+    Args:
+        run_id: of a run that was just opened, maybe not for the first time: what it already holds
+            is not logged again.
+        claim: what its children say of the process that is at them.
+    """
 
     status: Status = "FINISHED"
 
-    def __init__(self, run_id: str) -> None:
-        self.id = run_id
+    def __init__(self, run_id: str, claim: Mapping[str, str]) -> None:
+        import mlflow
+
+        self.id, self.claim = run_id, claim
+        self.others: Callable[[], bool] = lambda: False
+        self.known = mlflow.get_run(run_id).data
+        self.last_step = -1
+        if "val_loss" in self.known.metrics:
+            history = mlflow.MlflowClient().get_metric_history(run_id, "val_loss")
+            self.last_step = max(point.step for point in history)
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters; those that `mlflow run` has logged as text already stay as they are."""
@@ -103,10 +134,12 @@ class Run:
         mlflow.set_tags({name: str(value) for name, value in values.items()})
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics, at a step or once."""
+        """Log metrics, at a step or once; what the run held when it was opened stays as it is."""
         import mlflow
 
-        mlflow.log_metrics(dict(values), step=step)
+        new = {n: v for n, v in values.items() if step is not None or n not in self.known.metrics}
+        if new and (step is None or step > self.last_step):
+            mlflow.log_metrics(new, step=step)
 
     def figure(self, name: str, figure: Figure) -> None:
         """Log a figure as figures/NAME.png."""
@@ -130,32 +163,69 @@ class Run:
         data = MetaDataset(source, name=splits.name, digest=splits.digest)
         mlflow.log_input(data, context="training")
 
+    def bury_trial(self, study: str, number: int) -> None:
+        """End the runs of a trial whose process is known to be dead."""
+        client = connect()
+        for run in _search(client, f"tags.study = '{study}' and tags.trial = '{number}'"):
+            end_dead_run(client, run)
+
     @contextmanager
-    def child(self, name: str) -> Iterator[Run]:
+    def child(self, name: str, tags: Mapping[str, object]) -> Iterator[Run]:
         """Open a nested run for the time of the context."""
-        with _opened(run_name=name, nested=True) as run:
+        texts = {name: str(value) for name, value in tags.items()}
+        named = {"run_name": name, "nested": True, "parent_run_id": self.id}
+        with _opened(self.claim, tags={**texts, **self.claim}, **named) as run:
             yield run
 
 
 @contextmanager
-def start(name: str) -> Iterator[Run]:
+def start(name: str, place: Place | None = None, shared: str | None = None) -> Iterator[Run]:
     """Open a run, or go on with the one that `mlflow run` has made; it ends with a true status.
 
     The status is FINISHED, or FAILED after an exception, or KILLED after an interruption. (Ctrl-C
     under `mlflow run` ends as FAILED: mlflow itself is interrupted, too, and has the last word.)
+
+    Args:
+        place: of the work; if a dead process has left it, its run is gone on with. Without one,
+            nobody can.
+        shared: a run to go on with that other processes may be at, too; empty for a new such.
+
+    Raises:
+        UserError: MLflow's store cannot be read or written.
     """
-    connect()
-    with _opened(run_name=name) as run:
-        run.tags({f"version.{library}": version(library) for library in LIBRARIES})
-        run.tags({"version.python": platform.python_version(), "machine": platform.machine()})
-        yield run
+    from mlflow.exceptions import MlflowException
+
+    if place is None:
+        key = name.replace(" ", "-")
+        with lease.place(key, afresh=True) as own_place, start(name, own_place) as run:
+            yield run
+        return
+    try:
+        client = connect()
+        end_dead_runs(client)
+        run_id = _still_there(client, shared or place.run_id)
+        made, own = os.environ.get("MLFLOW_RUN_ID"), place.lease if shared is None else {}
+        if run_id and made and made != run_id:
+            client.set_tag(made, "mlflow.runName", f"{name} goes on in {run_id[:8]}")
+            client.set_tag(made, "continued_in", run_id)
+            client.set_terminated(made, "FINISHED")
+        with _opened(place.lease, run_id=run_id or None, run_name=name) as run:
+            place.belongs_to(run.id)
+            run.tags({**own, **{f"version.{library}": version(library) for library in LIBRARIES}})
+            run.tags({"version.python": platform.python_version(), "machine": platform.machine()})
+            yield run
+    except MlflowException as error:
+        raise UserError(
+            f"MLflow's store at {address()} fails: {_first_line(error)} "
+            "Once it is well, the same command goes on from here."
+        ) from error
 
 
 @contextmanager
-def _opened(**how: Any) -> Iterator[Run]:
+def _opened(claim: Mapping[str, str], **how: Any) -> Iterator[Run]:
     import mlflow
 
-    run = Run(mlflow.start_run(**how).info.run_id)
+    run = Run(mlflow.start_run(**how).info.run_id, claim)
     status: Status = "FAILED"
     try:
         yield run
@@ -164,7 +234,57 @@ def _opened(**how: Any) -> Iterator[Run]:
         status = "KILLED"
         raise
     finally:
-        mlflow.end_run(status)
+        mlflow.end_run(status if status == run.status or not run.others() else "RUNNING")
+
+
+def _still_there(client: MlflowClient, run_id: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = run_id and client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        found = False
+    return run_id if found else ""
+
+
+def end_dead_runs(client: MlflowClient) -> None:
+    """End the runs whose process on this machine has died, as KILLED, which they were."""
+    ours = f"attributes.status = 'RUNNING' and tags.`lease.host` = '{lease.host()}'"
+    for run in _search(client, ours):
+        if not lease.is_held(Path(run.data.tags["lease.file"])):
+            end_dead_run(client, run)
+
+
+def _search(client: MlflowClient, condition: str) -> list[Any]:
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, condition, max_results=1000))
+
+
+def end_dead_run(client: MlflowClient, run: Any) -> None:
+    """End a run whose process is known to be dead."""
+    tags = run.data.tags
+    client.set_tag(
+        run.info.run_id,
+        "reason",
+        f"its process ({tags.get('lease.pid')} on {tags.get('lease.host')}) died",
+    )
+    if "trial" in tags:
+        client.set_tag(run.info.run_id, "trial_state", "failed")
+    client.set_terminated(run.info.run_id, "KILLED")
+
+
+def address() -> str:
+    """Return where MLflow's store is, without any password."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or str(STORE)
+    return without_password(uri)
+
+
+def _first_line(error: Exception) -> str:
+    """Return the sentence in the midst of what MLflow and its database say."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return without_password(line).rstrip(".") + "."
 
 
 @dataclass(frozen=True)
@@ -324,11 +444,17 @@ def find_if_any(uri: str) -> Version | None:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise UserError(f"The registry at {client.tracking_uri} fails: {error}") from error
+        raise UserError(f"The registry at {address()} fails: {_first_line(error)}") from error
     number = int(found.version)
     with _telling(f"{name} version {number} is registered, but its files cannot be read"):
         metadata = get_model_info(f"models:/{name}/{number}").metadata or {}
     return Version(name, number, found.run_id or "", dict(found.tags), metadata)
+
+
+def registered_by(run_id: str, name: str) -> Version | None:
+    """Return the version of `name` that a run has registered, or None if it has not."""
+    found = connect().search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    return find(f"models:/{name}/{found[0].version}") if found else None
 
 
 def champion(name: str) -> Version | None:

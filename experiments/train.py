@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import cli, options, promotion, tracking, tune
+from experiments import cli, lease, options, promotion, tracking, tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,18 +24,26 @@ if TYPE_CHECKING:
 
 def train(request: Request) -> None:
     """Search for hyper-parameters, train with the best, record everything, register the model."""
+    from experiments import parallel
     from experiments.job import Job
 
-    with tracking.start(f"train {request.task.name}") as run:
-        job = Job.prepare(request)
+    if parallel.rank():
+        Job.prepare(request).follow()
+        return
+    with (
+        lease.place(request.key("train"), afresh=request.afresh) as place,
+        tracking.start(f"train {request.task.name}", place) as run,
+    ):
+        job = Job.prepare(request, place.folder)
         run.params(job.described())
         run.dataset(job.splits)
         if request.trials:
-            outcome = tune.search(job, request.trials, request.fixed, run)
-            tune.log_outcome(outcome, job.task, run)
+            outcome = tune.search(job, request, run, place)
+            tune.log_outcome(outcome, run)
             job = replace(job, hparams=outcome.hparams)
         run.params(job.named_hparams())
         net, history, seconds = fit(job, run)
+        job.group.tell(b"")
         kept = max(history, key=lambda metrics: metrics.rank)
         measured, logits = evaluate(job, net)
         run.metrics({**measured, "fit_seconds": seconds, "kept_epoch": kept.epoch})
@@ -86,8 +94,11 @@ def draw(
 
 
 def register(job: Job, net: Any, kept: EpochMetrics, test_accuracy: float, run_id: str) -> Version:
-    """Register the net with all that is needed to rebuild, judge and export it."""
+    """Register the net with all that is needed to rebuild, judge and export it; once a run."""
     from dataclasses import asdict
+
+    if (earlier := tracking.registered_by(run_id, job.task.name)) is not None:
+        return earlier
 
     metadata = {
         "task": job.task.name,
@@ -117,10 +128,12 @@ def register(job: Job, net: Any, kept: EpochMetrics, test_accuracy: float, run_i
 def promote(version: Version) -> tuple[bool, str]:
     """Give `version` the alias `champion` if the rule says so; return whether, and why."""
     champion = tracking.champion(version.name)
+    if champion is not None and champion.number == version.number:  # by a process that died then
+        return True, champion.tags["promotion_reason"]
     better, reason = promotion.verdict(version.metadata, champion.metadata if champion else None)
+    tracking.tag(version, {"promotion_reason": reason})
     if better:
         tracking.crown(version)
-    tracking.tag(version, {"promotion_reason": reason})
     return better, reason
 
 

@@ -6,13 +6,16 @@ As a command it only searches: python -m experiments.tune --task mnist --trials 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import cli, options, tracking
+from experiments import cli, lease, options, studies, tracking, workers
 from experiments.errors import UserError
-from experiments.tasks.base import Choice, Hparams, Range, Task
+from experiments.lease import Place
+from experiments.tasks.base import Choice, Hparams, Range
 
 if TYPE_CHECKING:
     import optuna
@@ -30,85 +33,154 @@ class Outcome:
     """What a search found.
 
     Attributes:
+        aims: what it aimed at, names of `AIMS`; the first chose the best trial.
         hparams: the best trial's.
         best: the best trial's number.
-        values, states: objective and complete / pruned, trial by trial.
-        importances: hyper-parameter -> share of the objective's variance; empty if unknown.
+        best_run: id of the best trial's run.
+        values: one row a trial, the aims in order; NaN where there is none.
+        states: complete, pruned or fail, trial by trial.
+        settings: what was searched, trial by trial.
+        front: numbers of the trials that no other beats in every aim.
+        importances: hyper-parameter -> share of the first aim's variance; empty if unknown.
     """
 
+    aims: Sequence[str]
     hparams: Hparams
     best: int
-    values: list[float]
+    best_run: str
+    values: list[list[float]]
     states: list[str]
+    settings: list[Mapping[str, Any]]
+    front: list[int]
     importances: Mapping[str, float]
 
 
-def search(job: Job, trials: int, fixed: frozenset[str], run: Recorder) -> Outcome:
-    """Try `trials` sets of hyper-parameters, the defaults first; validation decides.
+def search(job: Job, request: Request, run: Recorder, place: Place) -> Outcome:
+    """Try sets of hyper-parameters, the job's own first, until the study has as many as asked for.
 
-    All trials share the job's seed, so that they differ in nothing but what is searched.
-
-    Args:
-        fixed: hyper-parameters that keep the value they have in the job; so do those whose value
-            lies outside the task's space, since a recipe of its own kind has set them.
+    All trials share the job's seed, so that they differ in nothing but what is searched. What is
+    given on the command line keeps its value, and so does what lies outside the task's space,
+    since a recipe of its own kind has set it. Validation decides.
 
     Raises:
-        UserError: every trial diverged.
+        UserError: every trial diverged, or the storage fails.
     """
-    import optuna
     from tqdm import tqdm
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    task = job.task
+    shared = open_shared(request, place)
+    run.others = lambda: shared.others_are_at_it(place.lease)
     space = {
-        name: dim
-        for name, dim in task.space.items()
-        if name not in fixed and getattr(job.hparams, name) in dim
+        name: _distribution(dim)
+        for name, dim in job.task.space.items()
+        if name not in request.fixed and getattr(job.hparams, name) in dim
     }
-    study = optuna.create_study(
-        direction="maximize" if task.objective == "val_accuracy" else "minimize",
-        sampler=optuna.samplers.TPESampler(seed=job.seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
+    job = replace(job, folder=trial_folder(request, place))
+    name = shared.optuna.study_name
+    bury = partial(run.bury_trial, name)
+    begin(shared, {name: getattr(job.hparams, name) for name in space}, run)
+    if request.workers > 1:
+        workers.work(request, shared)
+    with tqdm(total=request.trials, desc="search", unit="trial") as bar:
+        while True:
+            bar.update(shared.finished() - bar.n)
+            trial = shared.next(request.trials, space, place.lease, bury, job.seed)
+            if trial is None:
+                break
+            one = replace(job, hparams=replace(job.hparams, **trial.params))
+            marks = {"trial": trial.number, "study": name}
+            with run.child(f"trial {trial.number}", marks | _retry(trial)) as child:
+                trial.set_user_attr("run", child.id)
+                _one(shared, trial, one, child, request.aims)
+    return _outcome(shared.optuna, job, request.aims)
+
+
+def open_shared(request: Request, place: Place) -> studies.Study:
+    """Open the study that is asked for: one by its name, or the place's own."""
+    import optuna
+
+    directions = ["maximize" if options.AIMS[aim] else "minimize" for aim in request.aims]
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
+    folder = studies.FOLDER if request.study else place.folder
+    name = request.study or f"search-{place.folder.name}"  # no two searches have the same
+    return studies.open_study(
+        name, request.storage, folder, directions, pruner, retries=1 if request.study else None
     )
-    study.enqueue_trial({name: getattr(job.hparams, name) for name in space})
-    distributions = {name: _distribution(dim) for name, dim in space.items()}
-    for number in tqdm(range(trials), desc="search", unit="trial"):
-        trial = study.ask(distributions)
-        with run.child(f"trial {number}") as child:
-            _one(study, trial, replace(job, hparams=replace(job.hparams, **trial.params)), child)
-    return _outcome(study, job)
 
 
-def _one(study: optuna.Study, trial: optuna.trial.Trial, job: Job, run: Recorder) -> None:
-    """Fit one trial's net, and tell study and run how it ended."""
+def trial_folder(request: Request, place: Place) -> Path:
+    """Return where the checkpoints of trials go, so that any worker of the study finds them."""
+    return studies.FOLDER / f"{request.study}.fits" if request.study else place.folder
+
+
+def begin(shared: studies.Study, first: Mapping[str, Any], run: Recorder) -> None:
+    """Queue the defaults as a new study's first trial, and note which run is its parent."""
+    with shared.lock():
+        if not shared.optuna.get_trials(deepcopy=False):
+            shared.optuna.enqueue_trial(dict(first))
+        if "run" not in shared.optuna.user_attrs:
+            shared.optuna.set_user_attr("run", run.id)
+
+
+def _retry(trial: optuna.trial.Trial) -> dict[str, object]:
+    marks = trial.user_attrs
+    return {"retry_of": marks["retry_of"]} if "retry_of" in marks else {}
+
+
+def _one(
+    shared: studies.Study,
+    trial: optuna.trial.Trial,
+    job: Job,
+    run: Recorder,
+    aims: Sequence[str],
+) -> None:
+    """Fit one trial's net, and tell run and study how it ended."""
     import optuna
 
     from experiments.fit import Diverged
 
+    states = optuna.trial.TrialState
     run.params(job.named_hparams())
     try:
-        value = _value(trial, job, run)
+        with shared.alive(trial):
+            values = _values(trial, job, run, aims)
     except (optuna.TrialPruned, Diverged) as stop:
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         run.tags({"trial_state": "pruned", "reason": stop})
         run.status = "KILLED"
+        shared.optuna.tell(trial, state=states.PRUNED)
+    except BaseException as stop:
+        interrupted = isinstance(stop, KeyboardInterrupt)
+        reason = studies.INTERRUPTED if interrupted else f"{type(stop).__name__}: {stop}"
+        trial.set_user_attr("reason", reason)
+        shared.optuna.tell(trial, state=states.FAIL)
+        run.tags({"trial_state": "failed", "reason": reason})
+        raise
     else:
-        study.tell(trial, value)
+        run.metrics({aim: v for aim, v in zip(aims, values, strict=True) if "val" not in aim})
         run.tags({"trial_state": "complete"})
+        shared.optuna.tell(trial, values)
+    job.forget()
 
 
-def _value(trial: optuna.trial.Trial, job: Job, run: Recorder) -> float:
-    """Return the objective of the trial's best epoch."""
+def _values(trial: optuna.trial.Trial, job: Job, run: Recorder, aims: Sequence[str]) -> list[float]:
+    """Return the aims' values of the trial's best epoch."""
     import optuna
 
-    objective, best = job.task.objective, None
-    for metrics in job.fit(job.net(), f"trial {trial.number}"):
+    from experiments.metrics import cost
+
+    net, best = job.net(), None
+    for metrics in job.fit(net, f"trial {trial.number}"):
         run.metrics(metrics.named(), step=metrics.epoch)
         best = metrics if best is None or metrics.rank > best.rank else best
-        trial.report(getattr(metrics, objective), metrics.epoch)
+        if len(aims) > 1:  # Optuna prunes by one aim only
+            continue
+        trial.report(metrics.named()[aims[0]], metrics.epoch)
         if trial.should_prune():
             raise optuna.TrialPruned(f"behind the median of the others in epoch {metrics.epoch}")
-    return float(getattr(best, objective))
+    assert best is not None
+    measured = best.named() | (
+        cost(job.task.choose(net, job.val), job.val.x) if len(aims) > 1 else {}
+    )
+    return [measured[aim] for aim in aims]
 
 
 def _distribution(dim: Range | Choice) -> optuna.distributions.BaseDistribution:
@@ -125,18 +197,23 @@ def _distribution(dim: Range | Choice) -> optuna.distributions.BaseDistribution:
     return FloatDistribution(dim.low, dim.high, log=dim.log)
 
 
-def _outcome(study: optuna.Study, job: Job) -> Outcome:
+def _outcome(study: optuna.Study, job: Job, aims: Sequence[str]) -> Outcome:
     complete = [t for t in study.trials if t.state.name == "COMPLETE"]
     if not complete:
         raise UserError(
             f"Each of {len(study.trials)} trials diverged; give a smaller lr, for instance "
             f"lr={job.hparams.lr / 10:g}."
         )
+    best = (max if options.AIMS[aims[0]] else min)(complete, key=lambda trial: trial.values[0])
     return Outcome(
-        hparams=replace(job.hparams, **study.best_params),
-        best=study.best_trial.number,
-        values=[math.nan if t.value is None else t.value for t in study.trials],
+        aims=aims,
+        hparams=replace(job.hparams, **best.params),
+        best=best.number,
+        best_run=best.user_attrs["run"],
+        values=[t.values or [math.nan] * len(aims) for t in study.trials],
         states=[t.state.name.lower() for t in study.trials],
+        settings=[t.params for t in study.trials],
+        front=[t.number for t in study.best_trials] if len(aims) > 1 else [best.number],
         importances=_importances(study, complete, job.seed),
     )
 
@@ -144,43 +221,80 @@ def _outcome(study: optuna.Study, job: Job) -> Outcome:
 def _importances(study: optuna.Study, complete: list[Any], seed: int) -> Mapping[str, float]:
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    if len({t.value for t in complete}) < 2:
+    if len({t.values[0] for t in complete}) < 2:
         return {}
-    return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
+    evaluator = FanovaImportanceEvaluator(seed=seed)
+    return get_param_importances(study, evaluator=evaluator, target=lambda t: t.values[0])
 
 
-def log_outcome(outcome: Outcome, task: Task, run: Recorder) -> None:
+def log_outcome(outcome: Outcome, run: Recorder) -> None:
     """Record the search's figures and its best trial."""
     from experiments.plots import search as plots
 
-    maximise = task.objective == "val_accuracy"
-    run.tags({"best_trial": outcome.best})
-    run.figure(
-        "search/history", plots.history(outcome.values, outcome.states, task.objective, maximise)
-    )
+    aim = outcome.aims[0]
+    run.tags({"best_trial": outcome.best, "best_run": outcome.best_run})
+    values = [row[0] for row in outcome.values]
+    run.figure("search/history", plots.history(values, outcome.states, aim, options.AIMS[aim]))
     if outcome.importances:
         complete = outcome.states.count("complete")
-        run.figure(
-            "search/importances", plots.importances(outcome.importances, task.objective, complete)
-        )
+        run.figure("search/importances", plots.importances(outcome.importances, aim, complete))
+    if len(outcome.aims) > 1:
+        run.figure("search/pareto", plots.pareto(outcome.values, outcome.aims, outcome.front))
+        run.text("search/pareto.md", front_table(outcome))
+
+
+def front_table(outcome: Outcome) -> str:
+    """Return the trials that no other beats in every aim, as a Markdown table."""
+    names = sorted({name for settings in outcome.settings for name in settings})
+    head = ["trial", *outcome.aims, *names]
+    rows = [
+        [
+            n,
+            *(f"{v:.4g}" for v in outcome.values[n]),
+            *(outcome.settings[n].get(name, "") for name in names),
+        ]
+        for n in sorted(outcome.front, key=lambda n: outcome.values[n][0])
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def conclude(outcome: Outcome, request: Request, run: Recorder, place: Place) -> None:
+    """Record a search's outcome, unless another process of its study has."""
+    shared = open_shared(request, place)
+    with shared.lock():
+        if shared.optuna.user_attrs.get("concluded") != request.trials:
+            log_outcome(outcome, run)
+            shared.optuna.set_user_attr("concluded", request.trials)
 
 
 def tune(request: Request) -> None:
     """Search for good hyper-parameters, record each trial, and register nothing."""
+    from experiments import parallel
     from experiments.job import Job
 
     if not request.trials:
         raise UserError("trials: expected at least 1 for a search; found 0.")
-    with tracking.start(f"tune {request.task.name}") as run:
-        job = Job.prepare(request)
-        run.params(job.described())
-        run.dataset(job.splits)
-        outcome = search(job, request.trials, request.fixed, run)
-        run.params(replace(job, hparams=outcome.hparams).named_hparams())
-        log_outcome(outcome, job.task, run)
-    again = replace(request, hparams=outcome.hparams, trials=0)
-    print(f"Best of {request.trials} trials: number {outcome.best}. Train with it:")
-    print(f"  mlflow run . -e train {again.as_parameters()}")
+    if parallel.rank():
+        Job.prepare(request).follow()
+        return
+    with lease.place(request.key("tune"), afresh=request.afresh) as place:
+        parent = None
+        if request.study:
+            parent = open_shared(request, place).optuna.user_attrs.get("run", "")
+        with tracking.start(f"tune {request.task.name}", place, shared=parent) as run:
+            job = Job.prepare(request)
+            run.params(job.described())
+            run.dataset(job.splits)
+            outcome = search(job, request, run, place)
+            job.group.tell(b"")
+            run.params(replace(job, hparams=outcome.hparams).named_hparams())
+            conclude(outcome, request, run, place)
+    print(f"Best of {outcome.states.count('complete')} complete trials: number {outcome.best}.")
+    if len(outcome.aims) > 1:
+        print(front_table(outcome), end="")
+    print("Train with it:")
+    print(f"  mlflow run . -e train {request.with_settings(outcome.hparams).as_parameters()}")
 
 
 command = options.training(tune)

@@ -46,8 +46,26 @@ MAY_IMPORT = {
     "experiments.optim": {"torch", "experiments.tasks"},
     "experiments.metrics": {"torch", "experiments.tasks"},
     "experiments.device": {"torch", "experiments.tasks", "experiments.errors"},
+    "experiments.lease": {"experiments.errors", "experiments.paths"},
+    "experiments.parallel": {"torch", "experiments.metrics"},
+    "experiments.checkpoint": {"torch", "experiments.cli", "experiments.fit"},
+    "experiments.studies": {
+        "optuna",
+        "experiments.errors",
+        "experiments.lease",
+        "experiments.paths",
+    },
+    "experiments.workers": {
+        "experiments.errors",
+        "experiments.paths",
+        "experiments.options",
+        "experiments.studies",
+    },
+    "experiments.doctor": {"experiments"},
+    "experiments.checks": {"experiments"},
     "experiments.fit": {
         "torch",
+        "experiments.parallel",
         "experiments.optim",
         "experiments.metrics",
         "experiments.device",
@@ -62,6 +80,7 @@ MAY_IMPORT = {
         "torch",
         "matplotlib",
         "experiments.errors",
+        "experiments.lease",
         "experiments.paths",
         "experiments.tasks",
     },
@@ -119,7 +138,7 @@ def test_imports_point_one_way(name: str, path: Path) -> None:
 
 def test_each_library_has_one_door() -> None:
     doors = {"mlflow": {"experiments.tracking", "experiments.environment"}}
-    doors["optuna"] = {"experiments.tune"}
+    doors["optuna"] = {"experiments.tune", "experiments.studies"}
     for library, allowed in doors.items():
         users = {
             name for name, path in modules() if any(within(i, {library}) for i in imported(path))

@@ -3,13 +3,14 @@
 import dataclasses
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from experiments import tasks, tracking, tune
+from experiments import lease, tasks, tracking, tune
 from experiments.errors import UserError
 from experiments.job import Job
 from experiments.options import Request
@@ -56,6 +57,7 @@ class Kept(tracking.NullRun):
     """A recorder that remembers its children."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.children: list[Kept] = []
         self.named: dict[str, object] = {}
 
@@ -63,33 +65,43 @@ class Kept(tracking.NullRun):
         self.named |= values
 
     @contextmanager
-    def child(self, name: str):
+    def child(self, name: str, tags):
         self.children.append(Kept())
+        self.children[-1].tags(tags)
         yield self.children[-1]
 
 
-def job(**hparams) -> Job:
+def request(trials: int, fixed: set[str] | None = None, **hparams) -> Request:
     task = tasks.get("gate")
     given = {"restarts": 2, "epochs": 40} | hparams
-    return Job.prepare(
-        Request(
-            task=task,
-            data=task.data_options(gate="xor"),
-            recipe="default",
-            hparams=task.hparams(**given),
-            fixed=frozenset(given),
-            trials=6,
-            seed=0,
-            device="cpu",
-            precision="auto",
-        )
+    return Request(
+        task=task,
+        data=task.data_options(gate="xor"),
+        recipe="default",
+        hparams=task.hparams(**given),
+        fixed=frozenset(given if fixed is None else fixed),
+        trials=trials,
+        seed=0,
+        device="cpu",
+        precision="auto",
+        aims=("val_loss",),
     )
+
+
+def search(asked: Request, run: Kept, job: Job | None = None) -> tune.Outcome:
+    with lease.place("test") as place:
+        return tune.search(job or Job.prepare(asked), asked, run, place)
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "PLACES", tmp_path / "runs")
 
 
 def test_pruned_trials_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "STARTUP_TRIALS", 0)
     run = Kept()
-    outcome = tune.search(job(), 6, frozenset({"restarts", "epochs"}), run)
+    outcome = search(request(6), run)
     states = [child.named["trial_state"] for child in run.children]
     assert states == outcome.states and {"pruned", "complete"} == set(states)
     for child in run.children:
@@ -98,29 +110,63 @@ def test_pruned_trials_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_defaults_are_tried_first_and_fixed_ones_kept() -> None:
-    run, mine = Kept(), job(hidden=3)
-    outcome = tune.search(mine, 1, frozenset({"hidden", "restarts", "epochs"}), run)
-    assert outcome.hparams == mine.hparams and outcome.best == 0
+    asked = request(1, hidden=3)
+    outcome = search(asked, Kept())
+    assert outcome.hparams == asked.hparams and outcome.best == 0
 
 
 def test_a_search_leaves_alone_what_a_recipe_has_put_outside_the_space() -> None:
-    mine, run = job(hidden=64, epochs=5), Kept()
-    outcome = tune.search(mine, 3, frozenset(), run)
-    assert outcome.hparams.hidden == 64 and len(set(outcome.values)) > 1
+    outcome = search(request(3, fixed=set(), hidden=64, epochs=5), Kept())
+    assert outcome.hparams.hidden == 64 and len({row[0] for row in outcome.values}) > 1
 
 
 def test_a_search_that_only_diverges_is_told() -> None:
-    mine, run = job(), Kept()
-    mine.train.x[0, 0] = float("nan")
+    asked, run = request(2), Kept()
+    job = Job.prepare(asked)
+    job.train.x[0, 0] = float("nan")
     with pytest.raises(UserError, match=r"Each of 2 trials diverged; give a smaller lr"):
-        tune.search(mine, 2, frozenset(), run)
+        search(asked, run, job)
     assert [child.status for child in run.children] == ["KILLED", "KILLED"]
     assert "training diverged in epoch 10" in str(run.children[0].named["reason"])
 
 
 def test_same_seed_same_search() -> None:
-    first, second = (tune.search(job(), 4, frozenset({"restarts"}), Kept()) for _ in range(2))
+    first, second = (search(request(4, fixed={"restarts"}), Kept()) for _ in range(2))
     assert first.hparams == second.hparams and first.states == second.states
+
+
+def test_several_aims_give_a_front() -> None:
+    asked = replace(request(6, fixed={"restarts"}), aims=("val_loss", "parameters"))
+    outcome = search(asked, Kept())
+    rows = {n: outcome.values[n] for n in range(6)}
+    for n, mine in rows.items():
+        beaten = any(
+            all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine
+            for other in rows.values()
+        )
+        assert (n in outcome.front) is not beaten
+    assert outcome.best == min(rows, key=lambda n: rows[n][0])
+    table = tune.front_table(outcome).splitlines()
+    assert table[0].startswith("| trial | val_loss | parameters | activation | hidden | lr |")
+    assert len(table) == 2 + len(outcome.front)
+
+
+def test_a_failed_trial_says_why_and_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, run, whole = request(2), Kept(), tune._values
+
+    def breaks_once(*given):
+        if len(run.children) == 1:
+            raise RuntimeError("out of memory")
+        return whole(*given)
+
+    monkeypatch.setattr(tune, "_values", breaks_once)
+    with lease.place("test") as place:
+        with pytest.raises(RuntimeError):
+            tune.search(Job.prepare(asked), asked, run, place)
+        assert run.children[0].named["trial_state"] == "failed"
+        assert run.children[0].named["reason"] == "RuntimeError: out of memory"
+        outcome = tune.search(Job.prepare(asked), asked, run, place)
+    assert outcome.states == ["fail", "complete", "complete"]
 
 
 def test_an_earlier_network_is_told_not_dumped() -> None:
