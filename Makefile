@@ -1,4 +1,4 @@
-# make setup | train | test | ui | export | serve | check | bench      (everything sets up what it needs)
+# make setup | doctor | train | test | ui | export | serve | check | bench      (everything sets up what it needs)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := $(CURDIR)/.venv
 export VIRTUAL_ENV := $(VENV)
@@ -7,13 +7,16 @@ export MLFLOW_DISABLE_TELEMETRY := true
 TASK ?= mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test ui export serve check bench
+.PHONY: help setup doctor train test ui export serve check bench
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
 setup: .venv/ready  ## make .venv, install the packages, link MLflow's environment to it
 	@test -f "$$(cat .venv/ready)" || python -m experiments.environment > .venv/ready
+
+doctor: setup  ## whether this machine and checkout are well, and what mends them
+	python -m experiments.doctor
 
 .venv/ready: requirements.txt python_env.yaml experiments/environment.py
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

@@ -77,5 +77,5 @@ def main(command: click.Command) -> None:
         click.echo(f"Error: {error}. {THE_DISKS[error.errno]}", err=True)
         sys.exit(USER_ERROR)
     except (click.Abort, KeyboardInterrupt) as stop:
-        click.echo(f"Interrupted. {stop}".strip(), err=True)
+        click.echo(f"Interrupted. {stop.__cause__ or stop}".strip(), err=True)  # click wraps it
         sys.exit(INTERRUPTED)

@@ -9,7 +9,8 @@ import re
 
 def without_password(text: str) -> str:
     """Return `text` with stars for the password of every address in it."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
+    return re.sub(r"(?i)((?:password|passwd|pwd|token|secret)=)[^&\s]+", r"\1***", text)
 
 
 class UserError(Exception):

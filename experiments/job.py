@@ -125,7 +125,7 @@ class Job:
             resume=resume,
             after_step=keeper.after_step,
         )
-        with cli.deferring(), self.group.normalising(net):
+        with cli.deferring(), self.group.normalising(net), self.group.telling():
             for metrics in epochs:
                 goes_on = False
                 try:

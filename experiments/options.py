@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from experiments import tasks
 from experiments.errors import UserError, without_password
+from experiments.paths import STORE
 from experiments.tasks.base import DataOptions, Hparams, Task
 
 UNSET = ("", "auto")
@@ -65,7 +66,7 @@ class Request:
 
     def key(self, command: str) -> str:
         """Return a short name of the work asked for: the same command has the same."""
-        store = os.environ.get("MLFLOW_TRACKING_URI", "")
+        store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE}"
         everything = [command, store, self.options(), dataclasses.asdict(self.hparams)]
         text = json.dumps(everything, default=str)
         return f"{command}-{self.task.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

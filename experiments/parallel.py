@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.functional import batch_norm
 
+from experiments import cli
+from experiments.errors import UserError
 from experiments.metrics import Meter
 
 PATIENCE = timedelta(minutes=10)  # with a process that does not answer
@@ -71,6 +73,21 @@ class Group:
         finally:
             for layer in layers:
                 vars(layer).pop("forward", None)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Turn the failure of another process into a sentence."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1:
+                raise
+            if cli.interrupted():  # torchrun ends all when one has died
+                raise KeyboardInterrupt from None
+            raise UserError(
+                f"Rank {self.rank}: the processes of this training do not go on together "
+                f"({str(error).splitlines()[0]:.120}). The same command goes on from here."
+            ) from None
 
     def tell(self, message: bytes) -> None:
         """Send a message from the leader to all others, each of which must `hear` it."""

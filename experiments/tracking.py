@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from experiments import lease
 from experiments.errors import UserError, without_password
 from experiments.lease import Place
-from experiments.paths import ROOT
+from experiments.paths import ROOT, STORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from experiments.tasks.base import Splits
 
 CHAMPION = "champion"
-STORE = ROOT / "mlflow.db"
 LIBRARIES = ("torch", "torchvision", "mlflow", "onnx", "onnxruntime", "optuna", "numpy")
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -40,6 +39,7 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 def connect() -> MlflowClient:
     """Point MLflow at $MLFLOW_TRACKING_URI, else at the project's own store; return its client."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     import mlflow
 
@@ -188,19 +188,17 @@ def start(name: str, place: Place | None = None, shared: str | None = None) -> I
     Args:
         place: of the work; if a dead process has left it, its run is gone on with. Without one,
             nobody can.
-        shared: a run to go on with that other processes may be at, too; empty for a new such.
+        shared: a run to go on with that other processes may be at, too.
 
     Raises:
         UserError: MLflow's store cannot be read or written.
     """
-    from mlflow.exceptions import MlflowException
-
     if place is None:
         key = name.replace(" ", "-")
         with lease.place(key, afresh=True) as own_place, start(name, own_place) as run:
             yield run
         return
-    try:
+    with _telling_of_the_store():
         client = connect()
         end_dead_runs(client)
         run_id = _still_there(client, shared or place.run_id)
@@ -214,6 +212,26 @@ def start(name: str, place: Place | None = None, shared: str | None = None) -> I
             run.tags({**own, **{f"version.{library}": version(library) for library in LIBRARIES}})
             run.tags({"version.python": platform.python_version(), "machine": platform.machine()})
             yield run
+
+
+def make(name: str) -> str:
+    """Return the id of a new run that processes are to share, or of that of `mlflow run`."""
+    connect()
+    import mlflow
+
+    with _telling_of_the_store():
+        run_id = mlflow.start_run(run_name=name).info.run_id
+        mlflow.end_run("RUNNING")
+    return str(run_id)
+
+
+@contextmanager
+def _telling_of_the_store() -> Iterator[None]:
+    """Turn MLflow's failures into a sentence without passwords."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
     except MlflowException as error:
         raise UserError(
             f"MLflow's store at {address()} fails: {_first_line(error)} "

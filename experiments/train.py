@@ -38,7 +38,8 @@ def train(request: Request) -> None:
         run.params(job.described())
         run.dataset(job.splits)
         if request.trials:
-            outcome = tune.search(job, request, run, place)
+            shared = tune.open_shared(request, place)
+            outcome = tune.search(job, request, run, place, shared)
             tune.log_outcome(outcome, run)
             job = replace(job, hparams=outcome.hparams)
         run.params(job.named_hparams())

@@ -55,7 +55,9 @@ class Outcome:
     importances: Mapping[str, float]
 
 
-def search(job: Job, request: Request, run: Recorder, place: Place) -> Outcome:
+def search(
+    job: Job, request: Request, run: Recorder, place: Place, shared: studies.Study
+) -> Outcome:
     """Try sets of hyper-parameters, the job's own first, until the study has as many as asked for.
 
     All trials share the job's seed, so that they differ in nothing but what is searched. What is
@@ -67,7 +69,6 @@ def search(job: Job, request: Request, run: Recorder, place: Place) -> Outcome:
     """
     from tqdm import tqdm
 
-    shared = open_shared(request, place)
     run.others = lambda: shared.others_are_at_it(place.lease)
     space = {
         name: _distribution(dim)
@@ -77,7 +78,7 @@ def search(job: Job, request: Request, run: Recorder, place: Place) -> Outcome:
     job = replace(job, folder=trial_folder(request, place))
     name = shared.optuna.study_name
     bury = partial(run.bury_trial, name)
-    begin(shared, {name: getattr(job.hparams, name) for name in space}, run)
+    begin(shared, {name: getattr(job.hparams, name) for name in space})
     if request.workers > 1:
         workers.work(request, shared)
     with tqdm(total=request.trials, desc="search", unit="trial") as bar:
@@ -112,13 +113,21 @@ def trial_folder(request: Request, place: Place) -> Path:
     return studies.FOLDER / f"{request.study}.fits" if request.study else place.folder
 
 
-def begin(shared: studies.Study, first: Mapping[str, Any], run: Recorder) -> None:
-    """Queue the defaults as a new study's first trial, and note which run is its parent."""
+def begin(shared: studies.Study, first: Mapping[str, Any]) -> None:
+    """Queue the defaults as a new study's first trial."""
     with shared.lock():
         if not shared.optuna.get_trials(deepcopy=False):
             shared.optuna.enqueue_trial(dict(first))
+
+
+def parent(shared: studies.Study, name: str, request: Request) -> str | None:
+    """Return the run of a named study, made if need be; None for a search of its own."""
+    if not request.study:
+        return None
+    with shared.lock():
         if "run" not in shared.optuna.user_attrs:
-            shared.optuna.set_user_attr("run", run.id)
+            shared.optuna.set_user_attr("run", tracking.make(name))
+    return str(shared.optuna.user_attrs["run"])
 
 
 def _retry(trial: optuna.trial.Trial) -> dict[str, object]:
@@ -259,9 +268,8 @@ def front_table(outcome: Outcome) -> str:
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-def conclude(outcome: Outcome, request: Request, run: Recorder, place: Place) -> None:
+def conclude(outcome: Outcome, request: Request, run: Recorder, shared: studies.Study) -> None:
     """Record a search's outcome, unless another process of its study has."""
-    shared = open_shared(request, place)
     with shared.lock():
         if shared.optuna.user_attrs.get("concluded") != request.trials:
             log_outcome(outcome, run)
@@ -279,17 +287,18 @@ def tune(request: Request) -> None:
         Job.prepare(request).follow()
         return
     with lease.place(request.key("tune"), afresh=request.afresh) as place:
-        parent = None
-        if request.study:
-            parent = open_shared(request, place).optuna.user_attrs.get("run", "")
-        with tracking.start(f"tune {request.task.name}", place, shared=parent) as run:
+        shared = open_shared(request, place)
+        name = f"tune {request.task.name}"
+        with tracking.start(name, place, shared=parent(shared, name, request)) as run:
             job = Job.prepare(request)
-            run.params(job.described())
-            run.dataset(job.splits)
-            outcome = search(job, request, run, place)
+            with shared.lock():  # MLflow stumbles over two that log a data set at once
+                run.params(job.described())
+                run.dataset(job.splits)
+            outcome = search(job, request, run, place, shared)
             job.group.tell(b"")
-            run.params(replace(job, hparams=outcome.hparams).named_hparams())
-            conclude(outcome, request, run, place)
+            if not request.study:  # whose best may change; its run is linked
+                run.params(replace(job, hparams=outcome.hparams).named_hparams())
+            conclude(outcome, request, run, shared)
     print(f"Best of {outcome.states.count('complete')} complete trials: number {outcome.best}.")
     if len(outcome.aims) > 1:
         print(front_table(outcome), end="")

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -118,31 +119,29 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(line: str, cwd: Path, url: str, seconds: float = 90) -> Iterator[subprocess.Popen]:
-    """Start a server and wait until `url` answers; end it afterwards."""
-    process = subprocess.Popen(
-        line.split(),
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None, process.stdout.read()
-                assert time.monotonic() < deadline, f"{line} did not answer in {seconds} s"
-                time.sleep(0.2)
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
+def serving(
+    line: str, cwd: Path, url: str, seconds: float = 90, **env: str
+) -> Iterator[subprocess.Popen]:
+    """Start a server and wait until `url` answers; end it afterwards. It says all into a file."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            line.split(), cwd=cwd, env=environment(**env), stdout=said, stderr=said
+        )
+        try:
+            deadline = time.monotonic() + seconds
+            while True:
+                try:
+                    urllib.request.urlopen(url, timeout=5).close()
+                    break
+                except OSError:
+                    alive, late = process.poll() is None, time.monotonic() > deadline
+                    said.seek(0)
+                    assert alive and not late, f"{line} did not answer:\n{said.read()}"
+                    time.sleep(0.2)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,12 @@ MAY_IMPORT = {
     "experiments.metrics": {"torch", "experiments.tasks"},
     "experiments.device": {"torch", "experiments.tasks", "experiments.errors"},
     "experiments.lease": {"experiments.errors", "experiments.paths"},
-    "experiments.parallel": {"torch", "experiments.metrics"},
+    "experiments.parallel": {
+        "torch",
+        "experiments.cli",
+        "experiments.errors",
+        "experiments.metrics",
+    },
     "experiments.checkpoint": {"torch", "experiments.cli", "experiments.fit"},
     "experiments.studies": {
         "optuna",
@@ -84,7 +89,7 @@ MAY_IMPORT = {
         "experiments.paths",
         "experiments.tasks",
     },
-    "experiments.options": {"experiments.tasks", "experiments.errors"},
+    "experiments.options": {"experiments.tasks", "experiments.errors", "experiments.paths"},
     "experiments.job": {"torch", "experiments"},
     "experiments.tune": {"optuna", "experiments"},
     "experiments.train": {"torch", "experiments"},

@@ -1,6 +1,7 @@
 """Nobody loses work: processes really killed, at random moments, many times."""
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -12,9 +13,11 @@ import torch
 from mlflow.entities import Run
 
 from experiments.data import idx, mnist
-from tests.conftest import client, copy_project, environment
+from experiments.options import HOW_TO_GO_ON
+from tests.conftest import Command, client, copy_project, environment
 
 GATE = "--task gate --trials 4 --seed 3 --epochs 1500"
+LONG = "--task gate --trials 0 --seed 3 --epochs 4000"
 DIGITS = "--task mnist --trials 2 --seed 3 --epochs 3 --data_dir {digits}"
 
 
@@ -100,3 +103,67 @@ def test_killed_at_random_moments_it_goes_on(project: Path, few_digits: Path, ta
     assert len(store.search_model_versions(f"name = '{task}'")) == 1
     assert not list((project / "state" / "runs").iterdir())
     assert same(weights(project, task), weights(undisturbed, task))
+
+
+@pytest.fixture
+def stopped(project: Path) -> Run:
+    """The run of a long fit that was told to end in its midst."""
+    process = start(f"experiments.train {LONG}", project)
+    saved(process, project)
+    process.send_signal(signal.SIGTERM)
+    said = finish(process, code=130)
+    assert said.strip().splitlines()[-1] == f"Interrupted. {HOW_TO_GO_ON}"
+    (run,) = runs(project, parents=True)
+    assert run.info.status == "KILLED"
+    return run
+
+
+def saved(process: subprocess.Popen[str], project: Path) -> list[Path]:
+    """Wait for a checkpoint, and return those there are."""
+    deadline = time.monotonic() + 120
+    while not (found := list(project.glob("state/runs/*/fit-*/*.safetensors"))):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def test_told_to_end_it_saves_and_mlflow_run_goes_on(
+    project: Path, stopped: Run, run: Command
+) -> None:
+    steps = {int(path.name[:8]) for path in project.glob("state/runs/*/fit-*/*.safetensors")}
+    assert max(steps) % 10, "the last checkpoint is of the moment, not of an evaluation"
+    words = LONG.replace("--", "").split()
+    pairs = zip(words[::2], words[1::2], strict=True)
+    run(f"mlflow run . -e train {' '.join(f'-P {k}={v}' for k, v in pairs)}", cwd=project)
+    made, again = runs(project, parents=True)
+    assert again.info.run_id == stopped.info.run_id and again.info.status == "FINISHED"
+    assert made.data.tags["continued_in"] == again.info.run_id and made.info.status == "FINISHED"
+    undisturbed = copy_project(project.parent / "undisturbed")
+    finish(start(f"experiments.train {LONG}", undisturbed))
+    assert same(weights(project, "gate"), weights(undisturbed, "gate"))
+
+
+def test_resume_never_starts_afresh(project: Path, stopped: Run) -> None:
+    finish(start(f"experiments.train {LONG} --resume never", project))
+    newest, oldest = runs(project, parents=True)
+    assert oldest.info.run_id == stopped.info.run_id and oldest.info.status == "KILLED"
+    assert newest.info.status == "FINISHED"
+    assert not list((project / "state" / "runs").iterdir())
+
+
+def test_dead_runs_are_ended_by_whoever_starts_next(project: Path) -> None:
+    process = start(f"experiments.train {LONG}", project)
+    saved(process, project)
+    process.kill()
+    process.communicate()
+    (dead,) = runs(project, parents=True)
+    assert dead.info.status == "RUNNING"
+    alive = start(f"experiments.train {LONG.replace('--seed 3', '--seed 4')}", project)
+    saved(alive, project)
+    finish(start("experiments.train --task gate --trials 0", project))
+    by_id = {run.info.run_id: run for run in runs(project, parents=True)}
+    ended = by_id.pop(dead.info.run_id)
+    assert ended.info.status == "KILLED" and f"({process.pid} on " in ended.data.tags["reason"]
+    assert sorted(run.info.status for run in by_id.values()) == ["FINISHED", "RUNNING"]
+    alive.kill()
+    alive.communicate()

@@ -90,7 +90,8 @@ def request(trials: int, fixed: set[str] | None = None, **hparams) -> Request:
 
 def search(asked: Request, run: Kept, job: Job | None = None) -> tune.Outcome:
     with lease.place("test") as place:
-        return tune.search(job or Job.prepare(asked), asked, run, place)
+        shared = tune.open_shared(asked, place)
+        return tune.search(job or Job.prepare(asked), asked, run, place, shared)
 
 
 @pytest.fixture(autouse=True)
@@ -161,11 +162,12 @@ def test_a_failed_trial_says_why_and_is_not_counted(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(tune, "_values", breaks_once)
     with lease.place("test") as place:
+        shared = tune.open_shared(asked, place)
         with pytest.raises(RuntimeError):
-            tune.search(Job.prepare(asked), asked, run, place)
+            tune.search(Job.prepare(asked), asked, run, place, shared)
         assert run.children[0].named["trial_state"] == "failed"
         assert run.children[0].named["reason"] == "RuntimeError: out of memory"
-        outcome = tune.search(Job.prepare(asked), asked, run, place)
+        outcome = tune.search(Job.prepare(asked), asked, run, place, shared)
     assert outcome.states == ["fail", "complete", "complete"]
 
 
