@@ -7,9 +7,9 @@ UserError            anything that a command prints as one sentence and exit cod
 import re
 
 
-def without_password(text: str) -> str:
-    """Return `text` with stars for the password of every address in it."""
-    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
+def without_password(text: str, instead: str = ":***") -> str:
+    """Return `text` with `instead` for the password of every address in it."""
+    text = re.sub(r"(://[^:/@\s]*):\S*@", rf"\1{instead}@", text)
     return re.sub(r"(?i)((?:password|passwd|pwd|token|secret)=)[^&\s]+", r"\1***", text)
 
 

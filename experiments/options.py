@@ -85,7 +85,8 @@ class Request:
 
     def as_arguments(self, **changed: object) -> list[str]:
         """Return the request as arguments of `train` or `tune`, some options changed; no secret."""
-        asked = self.options() | dataclasses.asdict(self.hparams) | changed
+        bare = self.storage and without_password(self.storage, "")
+        asked = self.options() | {"storage": bare} | dataclasses.asdict(self.hparams) | changed
         return [f"--{name}={value}" for name, value in asked.items() if value is not None]
 
     def secrets(self) -> dict[str, str]:
@@ -281,6 +282,12 @@ def _checked_storage(storage: str) -> str:
             "storage: mlflow run writes every -P into its store, so the address must hold no "
             "password: set PGPASSWORD or ~/.pgpass instead, and change the password, which the "
             "store now holds."
+        )
+    mine, its = urlsplit(storage), urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if its.scheme.startswith("postgresql") and (mine.netloc, mine.path) == (its.netloc, its.path):
+        raise UserError(
+            "storage: that is MLflow's database, and both keep a table called alembic_version; "
+            "give the study a database of its own."
         )
     return storage
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -125,7 +126,12 @@ def serving(
     """Start a server and wait until `url` answers; end it afterwards. It says all into a file."""
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            line.split(), cwd=cwd, env=environment(**env), stdout=said, stderr=said
+            line.split(),
+            cwd=cwd,
+            env=environment(**env),
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
         )
         try:
             deadline = time.monotonic() + seconds
@@ -140,7 +146,7 @@ def serving(
                     time.sleep(0.2)
             yield process
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # a server's own processes, too
             process.wait(60)
 
 

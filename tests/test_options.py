@@ -1,5 +1,6 @@
 """The command line: what is understood, what is refused, and in which words."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from experiments import options, tasks
+from experiments.errors import UserError, without_password
 from experiments.paths import ROOT
 
 TASKS = ", ".join(repr(name) for name in tasks.names())
@@ -106,3 +108,72 @@ def test_mistakes_end_in_one_sentence(line: str, says: str) -> None:
     assert result.returncode == 2
     assert says in result.stderr and result.stderr.startswith("Error: ")
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+ADDRESS = "postgresql+psycopg://them:hush@db.example:5432/optuna"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--aims speed", "aims: expected some of val_accuracy, val_loss, latency_ms, parameters"),
+        ("--aims val_loss,val_loss", "expected each aim once"),
+        ("--study a/b", "study: expected letters, digits"),
+        ("--workers 2", "workers: several processes need a study to share; add study=NAME"),
+        (f"--storage {ADDRESS}", "storage: several processes need a study to share"),
+        ("--study a --storage mysql://them:hush@db/x", "found 'mysql://them:***@db/x'"),
+        ("--study a --resume never", "a study is gone on with by its name"),
+    ],
+)
+def test_shared_searches_are_checked(line: str, says: str) -> None:
+    with pytest.raises(UserError, match=re.escape(says)) as error:
+        parsed(line)
+    assert "hush" not in str(error.value)
+
+
+def test_passwords_are_kept_to_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = parsed(f"--study a --storage {ADDRESS}")
+    assert request.storage == ADDRESS and request.secrets() == {"PGPASSWORD": "hush"}
+    assert "--storage=postgresql+psycopg://them@db.example:5432/optuna" in request.as_arguments()
+    told = f"{request.options()} {request.as_arguments()} {request.as_parameters()}"
+    assert "hush" not in told and "them:***@db.example" in told
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0123")  # mlflow run has written every -P down already
+    with pytest.raises(UserError, match="set PGPASSWORD") as error:
+        parsed(f"--study a --storage {ADDRESS}")
+    assert "hush" not in str(error.value)
+
+
+def test_one_database_is_not_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", ADDRESS)
+    with pytest.raises(UserError, match="give the study a database of its own"):
+        parsed(f"--study a --storage {ADDRESS}")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at http://u:p@ss@h/x", "at http://u:***@h/x"),
+        ("postgresql://h/d?password=hush&a=1", "postgresql://h/d?password=***&a=1"),
+        ("sqlite:////tmp/mlflow.db", "sqlite:////tmp/mlflow.db"),
+    ],
+)
+def test_passwords_are_hidden(text: str, shown: str) -> None:
+    assert without_password(text) == shown
+
+
+def test_the_same_command_has_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = parsed("--seed 1").key("train")
+    assert key == parsed("--seed 1 --resume auto --task mnist").key("train")
+    others = [
+        parsed(line).key("train") for line in ("", "--seed 1 --lr 0.2", "--seed 1 --trials 4")
+    ]
+    assert len({key, *others, parsed("--seed 1").key("tune")}) == 5
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert parsed("--seed 1").key("train") != key
+
+
+def test_arguments_say_the_whole_request_again() -> None:
+    line = "--task gate --gate xor --lr 0.02 --trials 7 --study a --aims val_loss,parameters"
+    request = parsed(line)
+    again = parsed(" ".join(request.as_arguments(workers=1)))
+    assert again.options() == request.options() and again.hparams == request.hparams
