@@ -45,6 +45,7 @@ def request(
         seed=seed,
         device="cpu",  # the example, the roofline and the README's numbers are of processors
         precision="auto",
+        aims=(task.objective,),
     )
 
 

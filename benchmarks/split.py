@@ -20,10 +20,10 @@ from typing import Any
 import click
 
 from benchmarks import record
-from experiments import cli, tracking, train, tune
+from experiments import checkpoint, cli, tracking, train, tune
 
-TRACKED = ("params", "tags", "metrics", "figure", "text", "dataset")
-OVERHEAD = ("figures", "tracking", "registry")
+TRACKED = ("__init__", "params", "tags", "metrics", "figure", "text", "dataset")
+OVERHEAD = ("figures", "tracking", "registry", "checkpoints")
 PARTS: dict[tuple[Any, str], str] = {  # what train.py calls -> what it is counted under
     (tune, "search"): "search",
     (tune, "log_outcome"): "figures",
@@ -33,6 +33,7 @@ PARTS: dict[tuple[Any, str], str] = {  # what train.py calls -> what it is count
     (train, "register"): "registry",
     (train, "promote"): "registry",
     (tracking, "connect"): "tracking",
+    (checkpoint, "save"): "checkpoints",
     **{(tracking.Run, name): "tracking" for name in TRACKED},
 }
 

@@ -47,7 +47,7 @@ class Request:
     seed: int
     device: str
     precision: str
-    aims: tuple[str, ...] = ()
+    aims: tuple[str, ...]
     study: str | None = None
     storage: str | None = None
     workers: int = 1

@@ -102,6 +102,8 @@ class Study:
             warnings.filterwarnings("ignore", message="Heartbeat of storage")  # `alive` does it
             trial = self.optuna.ask(space)
         trial.set_user_attr("lease", dict(lease))
+        if _beats(storage := self.optuna._storage):
+            storage.record_heartbeat(trial._trial_id)
         return trial
 
     def _in(self, *states: str) -> list[FrozenTrial]:
@@ -128,12 +130,8 @@ class Study:
 
     def _stale(self) -> set[int]:
         """Return the trials whose process on another machine gives no sign of life."""
-        from optuna.storages import RDBStorage
-
-        storage = self.optuna._storage
-        if not isinstance(storage, RDBStorage):
-            storage = getattr(storage, "_backend", None)
-        if not isinstance(storage, RDBStorage):
+        storage: Any = self.optuna._storage
+        if not _beats(storage):
             return set()
         ids = storage._get_stale_trial_ids(self.optuna._study_id)
         return {storage.get_trial(trial_id).number for trial_id in ids}
@@ -141,6 +139,13 @@ class Study:
 
 WAIT, RUN, DONE, FAIL = ("WAITING",), ("RUNNING",), ("COMPLETE", "PRUNED"), ("FAIL",)
 INTERRUPTED = "interrupted"
+
+
+def _beats(storage: Any) -> bool:
+    """Return whether a storage takes signs of life."""
+    from optuna.storages._heartbeat import is_heartbeat_enabled
+
+    return bool(is_heartbeat_enabled(storage))
 
 
 def _is_dead(lease: Mapping[str, str] | None) -> bool:

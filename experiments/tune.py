@@ -89,7 +89,8 @@ def search(
                 break
             one = replace(job, hparams=replace(job.hparams, **trial.params))
             marks = {"trial": trial.number, "study": name}
-            with run.child(f"trial {trial.number}", marks | _retry(trial)) as child:
+            named = f"trial {trial.number}"
+            with shared.alive(trial), run.child(named, marks | _retry(trial)) as child:
                 trial.set_user_attr("run", child.id)
                 _one(shared, trial, one, child, request.aims)
     return _outcome(shared.optuna, job, request.aims)
@@ -150,23 +151,22 @@ def _one(
     states = optuna.trial.TrialState
     run.params(job.named_hparams())
     try:
-        with shared.alive(trial):
-            values = _values(trial, job, run, aims)
+        values = _values(trial, job, run, aims)
     except (optuna.TrialPruned, Diverged) as stop:
         run.tags({"trial_state": "pruned", "reason": stop})
         run.status = "KILLED"
-        shared.optuna.tell(trial, state=states.PRUNED)
+        shared.optuna.tell(trial, state=states.PRUNED, skip_if_finished=True)
     except BaseException as stop:
         interrupted = isinstance(stop, KeyboardInterrupt)
         reason = studies.INTERRUPTED if interrupted else f"{type(stop).__name__}: {stop}"
         trial.set_user_attr("reason", reason)
-        shared.optuna.tell(trial, state=states.FAIL)
+        shared.optuna.tell(trial, state=states.FAIL, skip_if_finished=True)
         run.tags({"trial_state": "failed", "reason": reason})
         raise
     else:
         run.metrics({aim: v for aim, v in zip(aims, values, strict=True) if "val" not in aim})
         run.tags({"trial_state": "complete"})
-        shared.optuna.tell(trial, values)
+        shared.optuna.tell(trial, values, skip_if_finished=True)
     job.forget()
 
 
