@@ -1,7 +1,8 @@
 """All benchmarks that take minutes, one process each, then the report: make bench
 
-Two are longer and run by hand; the report takes what they last wrote:
-python -m benchmarks.recipes --recipe best, python -m benchmarks.reference
+Three are longer and run by hand; the report takes what they last wrote:
+python -m benchmarks.recipes --recipe best, python -m benchmarks.reference and
+python -m benchmarks.search
 """
 
 import subprocess

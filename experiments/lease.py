@@ -61,13 +61,11 @@ def is_held(file: Path) -> bool:
     """Return whether a living process of this machine holds the lock `file`."""
     if not file.exists():
         return False
-    lock = FileLock(file)
     try:
-        lock.acquire(blocking=False)
+        with FileLock(file, blocking=False):
+            return False
     except Timeout:
         return True
-    lock.release()
-    return False
 
 
 @contextmanager
@@ -85,10 +83,11 @@ def place(key: str, *, afresh: bool = False) -> Iterator[Place]:
     """
     try:
         PLACES.mkdir(parents=True, exist_ok=True)
-        lock, folder = _claim(key, afresh)
-        mine = Place(folder, _run_id(folder), secrets.token_hex(4))
-        held = FileLock(mine.lease["lease.file"])
-        held.acquire()
+        with _alone():
+            lock, folder = _claim(key, afresh)
+            mine = Place(folder, _run_id(folder), secrets.token_hex(4))
+            held = FileLock(mine.lease["lease.file"])
+            held.acquire()
     except OSError as error:
         raise UserError(
             f"{STATE}: expected a folder that can be written to, found: {error.strerror}."
@@ -96,21 +95,34 @@ def place(key: str, *, afresh: bool = False) -> Iterator[Place]:
     try:
         yield mine
     except BaseException:
-        if all(path.name.startswith((LOCK, LEASE, RUN)) for path in folder.iterdir()):
-            shutil.rmtree(folder)
+        _end(folder, held, lock, keep=not _is_bare(folder))
         raise
-    else:
-        shutil.rmtree(folder)
-    finally:
-        held.release()
-        lock.release()
+    _end(folder, held, lock, keep=False)
+
+
+def _is_bare(folder: Path) -> bool:
+    """Return whether no work was saved in a place."""
+    return all(path.name.startswith((LOCK, LEASE, RUN)) for path in folder.iterdir())
+
+
+def _end(folder: Path, *locks: FileLock, keep: bool) -> None:
+    with _alone():
+        if not keep:
+            shutil.rmtree(folder)
+        for lock in locks:
+            lock.release()
+
+
+def _alone() -> FileLock:
+    """Let nobody else look at, take or delete a place while open."""
+    return FileLock(PLACES.with_suffix(".lock"))
 
 
 def _claim(key: str, afresh: bool) -> tuple[FileLock, Path]:
     """Return a dead process's folder, or a new one, and its lock."""
     for folder in sorted(PLACES.glob(f"{key}-*")):
         lock = FileLock(folder / LOCK)
-        with suppress(Timeout, FileNotFoundError):
+        with suppress(Timeout):
             lock.acquire(blocking=False)
             if not afresh:
                 return lock, folder

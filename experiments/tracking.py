@@ -18,10 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from filelock import FileLock
+
 from experiments import lease
 from experiments.errors import UserError, without_password
 from experiments.lease import Place
-from experiments.paths import ROOT, STORE
+from experiments.paths import ROOT, STATE, STORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,11 +47,30 @@ def connect() -> MlflowClient:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)  # it is told as one sentence
     if not os.environ.get("MLFLOW_TRACKING_URI"):
+        _make_store()
         mlflow.set_tracking_uri(f"sqlite:///{STORE}")
-        with contextlib.chdir(ROOT):  # a new store puts its artifacts below the current folder
-            mlflow.get_experiment("0")
     return mlflow.MlflowClient()
+
+
+def _make_store() -> None:
+    """Make the project's own store, unless it is there: whole or not at all, and only once."""
+    if STORE.exists():
+        return
+    import mlflow
+
+    partial = STORE.with_suffix(".db.partial")
+    STATE.mkdir(exist_ok=True)
+    with FileLock(STATE / "store.lock"), contextlib.chdir(ROOT):  # artifacts go below the folder
+        if STORE.exists():
+            return
+        partial.unlink(missing_ok=True)
+        try:
+            mlflow.MlflowClient(f"sqlite:///{partial}").get_experiment("0")
+            partial.rename(STORE)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 class Recorder(Protocol):
@@ -227,12 +248,13 @@ def make(name: str) -> str:
 
 @contextmanager
 def _telling_of_the_store() -> Iterator[None]:
-    """Turn MLflow's failures into a sentence without passwords."""
+    """Turn the failures of MLflow and its database into a sentence without passwords."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         raise UserError(
             f"MLflow's store at {address()} fails: {_first_line(error)} "
             "Once it is well, the same command goes on from here."

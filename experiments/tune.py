@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from experiments.tracking import Recorder
 
 
+UNPRUNED = 0.75  # the share of the epochs before which no trial is pruned: benchmarks/search.py
 STARTUP_TRIALS = 4  # that are not pruned: the others' measure, and enough to tell what matters
 
 
@@ -101,7 +102,10 @@ def open_shared(request: Request, place: Place) -> studies.Study:
     import optuna
 
     directions = ["maximize" if options.AIMS[aim] else "minimize" for aim in request.aims]
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
+    pruner = optuna.pruners.MedianPruner(
+        n_startup_trials=STARTUP_TRIALS,
+        n_warmup_steps=math.ceil(UNPRUNED * request.hparams.epochs),
+    )
     folder = studies.FOLDER if request.study else place.folder
     name = request.study or f"search-{place.folder.name}"  # no two searches have the same
     return studies.open_study(
@@ -183,7 +187,7 @@ def _values(trial: optuna.trial.Trial, job: Job, run: Recorder, aims: Sequence[s
         if len(aims) > 1:  # Optuna prunes by one aim only
             continue
         trial.report(metrics.named()[aims[0]], metrics.epoch)
-        if trial.should_prune():
+        if metrics.epoch < job.hparams.epochs and trial.should_prune():
             raise optuna.TrialPruned(f"behind the median of the others in epoch {metrics.epoch}")
     assert best is not None
     measured = best.named() | (

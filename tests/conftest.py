@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -146,7 +146,8 @@ def serving(
                     time.sleep(0.2)
             yield process
         finally:
-            os.killpg(process.pid, signal.SIGTERM)  # a server's own processes, too
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)  # a server's own processes, too
             process.wait(60)
 
 
