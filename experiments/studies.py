@@ -12,7 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,9 +78,13 @@ class Study:
         return len(self._in(*DONE))
 
     def others_are_at_it(self, lease: Mapping[str, str]) -> bool:
-        """Return whether a trial is under way in another living process."""
-        leases = [trial.user_attrs.get("lease") for trial in self._in(*RUN)]
-        return any(held != lease and not _is_dead(held) for held in leases)
+        """Return whether a trial is under way in another living process, as far as can be told."""
+        from optuna.exceptions import StorageInternalError
+
+        with suppress(StorageInternalError):
+            leases = [trial.user_attrs.get("lease") for trial in self._in(*RUN)]
+            return any(held != lease and not _is_dead(held) for held in leases)
+        return False
 
     @contextmanager
     def alive(self, trial: Trial) -> Iterator[None]:
@@ -178,7 +182,7 @@ def open_study(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     lock = _file_lock(folder, name) if storage is None else _database_lock(storage, name)
-    with _telling(storage), lock():
+    with telling(storage), lock():
         store = _journal(folder, name) if storage is None else _database(storage)
         study = optuna.create_study(
             study_name=name,
@@ -258,14 +262,19 @@ def _database(storage: str) -> optuna.storages.BaseStorage:
 
 
 @contextmanager
-def _telling(storage: str | None) -> Iterator[None]:
+def telling(storage: str | None) -> Iterator[None]:
     """Turn a database's refusal into a sentence without the password."""
+    from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, StorageInternalError) as error:
         if storage is None:
             raise
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise UserError(f"storage: {without_password(storage)} cannot be used: {cause}") from None
+        first = error.__cause__ or error
+        cause = str(getattr(first, "orig", None) or first).strip().splitlines()[0]
+        raise UserError(
+            f"storage: {without_password(storage)} cannot be used: {without_password(cause)}. "
+            "Once it is well, the same command goes on."
+        ) from None

@@ -1,4 +1,4 @@
-"""The search for hyper-parameters, and the one file that knows Optuna.
+"""The search for hyper-parameters, on studies that processes may share.
 
 As a command it only searches: python -m experiments.tune --task mnist --trials 20
 """
@@ -34,7 +34,7 @@ class Outcome:
     """What a search found.
 
     Attributes:
-        aims: what it aimed at, names of `AIMS`; the first chose the best trial.
+        aims: what it aimed at, names of `options.AIMS`; the first chose the best trial.
         hparams: the best trial's.
         best: the best trial's number.
         best_run: id of the best trial's run.
@@ -82,7 +82,10 @@ def search(
     begin(shared, {name: getattr(job.hparams, name) for name in space})
     if request.workers > 1:
         workers.work(request, shared)
-    with tqdm(total=request.trials, desc="search", unit="trial") as bar:
+    with (
+        studies.telling(request.storage),
+        tqdm(total=request.trials, desc="search", unit="trial") as bar,
+    ):
         while True:
             bar.update(shared.finished() - bar.n)
             trial = shared.next(request.trials, space, place.lease, bury, job.seed)

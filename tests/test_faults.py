@@ -57,12 +57,13 @@ def until(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def ends_with(sentence: str, process: subprocess.Popen[str]) -> None:
-    """Let `process` end as a user's mistake does; `sentence` is a part of what it says last."""
+def ends_with(sentence: str, process: subprocess.Popen[str]) -> str:
+    """Let `process` end as a user's mistake does, with `sentence`; return what it says last."""
     said = finish(process, code=2)
     assert "Traceback" not in said, said
     last = said.strip().splitlines()[-1]
     assert last.startswith("Error: ") and sentence in last, said
+    return last
 
 
 def goes_well(process: subprocess.Popen[str]) -> str:
@@ -116,7 +117,8 @@ def test_disk_full(small_disk: Path) -> None:
         process = train(SEARCH, project)
         until(lambda sign=sign: list(project.glob(sign)), process)
         fill(small_disk)
-        ends_with("the same command", process)
+        last = ends_with("the same command", process)
+        assert "database or disk is full" in last or "No space left on device" in last
         assert not list(project.rglob("*.partial"))
     ballast.unlink()
     goes_well(train(SEARCH, project))

@@ -185,3 +185,14 @@ def dumped(store: MlflowClient) -> str:
     return "".join(
         str((run.data.params, run.data.tags)) for run in store.search_runs(["0"], max_results=1000)
     )
+
+
+def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    project, port = copy_project(tmp_path / "project"), free_port()
+    storage = f"postgresql+psycopg://them:{SECRET}@127.0.0.1:{port}/optuna"
+    said = finish(
+        start(f"experiments.tune --task gate --study a --storage {storage}", project), code=2
+    )
+    assert f"storage: postgresql+psycopg://them:***@127.0.0.1:{port}/optuna cannot be used" in said
+    assert SECRET not in said and "Traceback" not in said
+    assert not list((project / "state" / "runs").iterdir())

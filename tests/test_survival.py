@@ -79,7 +79,7 @@ def test_killed_at_random_moments_it_goes_on(project: Path, few_digits: Path, ta
     while kills < 40:
         process = start(line, project)
         try:
-            process.wait(dice.uniform(0.3, 1.1) * whole)
+            process.wait(dice.uniform(0.2, 0.6 if kills < 2 else 1.2) * whole)
             break
         except subprocess.TimeoutExpired:
             process.kill()
@@ -130,8 +130,8 @@ def saved(process: subprocess.Popen[str], project: Path) -> list[Path]:
 def test_told_to_end_it_saves_and_mlflow_run_goes_on(
     project: Path, stopped: Run, run: Command
 ) -> None:
-    steps = {int(path.name[:8]) for path in project.glob("state/runs/*/fit-*/*.safetensors")}
-    assert max(steps) % 10, "the last checkpoint is of the moment, not of an evaluation"
+    saved_by_then, at_the_end = sorted(project.glob("state/runs/*/fit-*/*.safetensors"))
+    assert int(at_the_end.name[:8]) > int(saved_by_then.name[:8])
     words = LONG.replace("--", "").split()
     pairs = zip(words[::2], words[1::2], strict=True)
     run(f"mlflow run . -e train {' '.join(f'-P {k}={v}' for k, v in pairs)}", cwd=project)
