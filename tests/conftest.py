@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from playwright.sync_api import Browser, sync_playwright
 
 from experiments import tasks
-from experiments.data import mnist
+from experiments.data import idx, mnist
 from experiments.paths import MNIST_CACHE, ROOT
 from experiments.tasks.base import Split, Splits
 
@@ -87,6 +87,15 @@ def trained(checkout: Path, run: Command) -> Path:
 def store(trained: Path) -> MlflowClient:
     """MLflow's client for the checkout's store."""
     return client(trained)
+
+
+def write_digits(folder: Path, digits: mnist.Mnist, count: int) -> Path:
+    """Write the first digits of MNIST's four files into `folder`, as somebody's own."""
+    folder.mkdir(exist_ok=True)
+    arrays = (digits.train_images, digits.train_labels, digits.test_images, digits.test_labels)
+    for name, array in zip(mnist.CANONICAL_MD5, arrays, strict=True):
+        (folder / name).write_bytes(idx.pack(array[:count]))
+    return folder
 
 
 def client(folder: Path) -> MlflowClient:

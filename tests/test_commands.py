@@ -13,8 +13,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from experiments import tasks
-from experiments.data import idx, mnist
-from tests.conftest import Command, client, copy_project, environment, free_port, serving
+from experiments.data import mnist
+from tests.conftest import (
+    Command,
+    client,
+    copy_project,
+    environment,
+    free_port,
+    serving,
+    write_digits,
+)
 
 EVERY_EPOCH = {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr"}
 
@@ -156,11 +164,7 @@ def test_missing_data_fail_with_a_sentence(trained: Path, run: Command) -> None:
 def test_foreign_digits_are_said_aloud_and_never_champion(
     trained: Path, run: Command, tmp_path: Path, digits: mnist.Mnist
 ) -> None:
-    folder = tmp_path / "own"
-    folder.mkdir()
-    arrays = (digits.train_images, digits.train_labels, digits.test_images, digits.test_labels)
-    for name, array in zip(mnist.CANONICAL_MD5, arrays, strict=True):
-        (folder / name).write_bytes(idx.pack(array[:300]))
+    folder = write_digits(tmp_path / "own", digits, 300)
     line = f"mlflow run . -e train -P trials=0 -P epochs=2 -P data_dir={folder}"
     result = run(line)
     assert f"not canonical MNIST, from folder {folder}" in result.stdout + result.stderr

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from experiments import parallel
-from experiments.data import idx, mnist
+from experiments.data import mnist
 from experiments.metrics import Meter
 from experiments.parallel import Group
-from tests.conftest import BIN, copy_project, environment, free_port
+from tests.conftest import BIN, copy_project, environment, free_port, write_digits
 from tests.test_survival import finish, runs, start, weights
 
 # Largest difference of a weight, of weights around 0.1, after four steps of SGD: sums in another
@@ -25,11 +25,7 @@ ROUNDING = 5e-3
 @pytest.fixture(scope="module")
 def some_digits(tmp_path_factory: pytest.TempPathFactory, digits: mnist.Mnist) -> Path:
     """A folder with a thousand digits, and one more, so that the last batch is an odd one."""
-    folder = tmp_path_factory.mktemp("some")
-    arrays = (digits.train_images, digits.train_labels, digits.test_images, digits.test_labels)
-    for name, array in zip(mnist.CANONICAL_MD5, arrays, strict=True):
-        (folder / name).write_bytes(idx.pack(array[:1001]))
-    return folder
+    return write_digits(tmp_path_factory.mktemp("some"), digits, 1001)
 
 
 def together(line: str, project: Path, processes: int = 2) -> subprocess.Popen[str]:

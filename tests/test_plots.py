@@ -136,3 +136,15 @@ def test_importances_admit_how_rough_they_are() -> None:
     figure = search.importances({"lr": 0.7, "width": 0.3}, "val_accuracy", trials=6)
     assert figure.get_suptitle() == "lr mattered most (fANOVA, 6 trials; a rough guess)"
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.3, 0.7]
+
+
+def test_pareto_marks_the_front_in_every_panel() -> None:
+    values = [[0.9, 100.0, 2.0], [0.8, 200.0, 3.0], [float("nan")] * 3, [0.7, 50.0, 1.0]]
+    figure = search.pareto(values, ("val_accuracy", "parameters", "latency_ms"), [0, 3])
+    assert figure.get_suptitle().startswith("2 of 3 trials")
+    for index, axes in enumerate(figure.axes, start=1):
+        _, marked = axes.collections
+        assert sorted(map(tuple, marked.get_offsets())) == [
+            (values[3][index], 0.7),
+            (values[0][index], 0.9),
+        ]

@@ -12,9 +12,9 @@ import pytest
 import torch
 from mlflow.entities import Run
 
-from experiments.data import idx, mnist
+from experiments.data import mnist
 from experiments.options import HOW_TO_GO_ON
-from tests.conftest import Command, client, copy_project, environment
+from tests.conftest import Command, client, copy_project, environment, write_digits
 
 GATE = "--task gate --trials 4 --seed 3 --epochs 1500"
 LONG = "--task gate --trials 0 --seed 3 --epochs 4000"
@@ -29,11 +29,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def few_digits(tmp_path_factory: pytest.TempPathFactory, digits: mnist.Mnist) -> Path:
     """A folder with a few thousand digits."""
-    folder = tmp_path_factory.mktemp("few")
-    arrays = (digits.train_images, digits.train_labels, digits.test_images, digits.test_labels)
-    for name, array in zip(mnist.CANONICAL_MD5, arrays, strict=True):
-        (folder / name).write_bytes(idx.pack(array[:6000]))
-    return folder
+    return write_digits(tmp_path_factory.mktemp("few"), digits, 6000)
 
 
 def start(line: str, project: Path, **env: str) -> subprocess.Popen[str]:

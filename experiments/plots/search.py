@@ -85,9 +85,14 @@ def pareto(values: Sequence[Sequence[float]], aims: Sequence[str], front: Sequen
     )
     for index, axes in enumerate(made.subplots(1, len(aims) - 1, squeeze=False)[0], start=1):
         style.tidy(axes, "", AXES[aims[index]], AXES[aims[0]])
-        axes.scatter(table[:, index], table[:, 0], s=40, color=style.GREY, label="beaten")
+        axes.scatter(table[:, index], table[:, 0], s=40, color=style.GREY, label="beaten in all")
         axes.scatter(
-            table[best, index], table[best, 0], s=70, color=style.BLUE, marker="D", label="not"
+            table[best, index],
+            table[best, 0],
+            s=70,
+            color=style.BLUE,
+            marker="D",
+            label="on the front",
         )
         for number in best:
             axes.annotate(
@@ -95,5 +100,5 @@ def pareto(values: Sequence[Sequence[float]], aims: Sequence[str], front: Sequen
             )
         if aims[index] == "parameters":
             axes.set_xscale("log")
-        axes.legend(frameon=False, title="by another in all aims")
+        axes.legend(frameon=False)
     return made
