@@ -108,6 +108,7 @@ class Job:
             for _ in job._epochs(job.net(), state if state.facts else None):
                 if not self.group.hear():
                     break
+        self.group.end()
 
     def _epochs(self, net: nn.Module, resume: State | None) -> Iterator[EpochMetrics]:
         """Fit, keeping checkpoints and the group's processes together."""

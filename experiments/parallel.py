@@ -106,6 +106,17 @@ class Group:
             distributed.broadcast(message, 0)
         return message.numpy().tobytes()
 
+    def end(self) -> None:
+        """Let the leader tell the others that there is no more to do, and each leave the group.
+
+        A process that ends while it is in a group may be aborted by its communication threads.
+        """
+        if self.size == 1:
+            return
+        if self.rank == 0:
+            self.tell(b"")
+        distributed.destroy_process_group()
+
 
 ALONE = Group()
 

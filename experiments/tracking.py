@@ -230,6 +230,8 @@ def start(name: str, place: Place | None = None, shared: str | None = None) -> I
             client.set_terminated(made, "FINISHED")
         with _opened(place.lease, run_id=run_id or None, run_name=name) as run:
             place.belongs_to(run.id)
+            if "reason" in run.known.tags:  # it had died, and goes on
+                client.delete_tag(run.id, "reason")
             run.tags({**own, **{f"version.{library}": version(library) for library in LIBRARIES}})
             run.tags({"version.python": platform.python_version(), "machine": platform.machine()})
             yield run
@@ -323,7 +325,8 @@ def address() -> str:
 
 def _first_line(error: Exception) -> str:
     """Return the sentence in the midst of what MLflow and its database say."""
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    cause = getattr(error.__cause__, "orig", None) or getattr(error, "orig", None) or error
+    line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
     return without_password(line).rstrip(".") + "."
 
 

@@ -44,7 +44,7 @@ def train(request: Request) -> None:
             job = replace(job, hparams=outcome.hparams)
         run.params(job.named_hparams())
         net, history, seconds = fit(job, run)
-        job.group.tell(b"")
+        job.group.end()
         kept = max(history, key=lambda metrics: metrics.rank)
         measured, logits = evaluate(job, net)
         run.metrics({**measured, "fit_seconds": seconds, "kept_epoch": kept.epoch})

@@ -302,7 +302,7 @@ def tune(request: Request) -> None:
                 run.params(job.described())
                 run.dataset(job.splits)
             outcome = search(job, request, run, place, shared)
-            job.group.tell(b"")
+            job.group.end()
             if not request.study:  # whose best may change; its run is linked
                 run.params(replace(job, hparams=outcome.hparams).named_hparams())
             conclude(outcome, request, run, shared)
