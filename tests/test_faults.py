@@ -108,11 +108,11 @@ def fill(disk: Path, but: int = 0) -> Path:
 
 
 def test_disk_full(small_disk: Path) -> None:
-    """When the store is made, in the search, at registration: room made, the command goes on."""
+    """When the store is made, in the search, among the figures: room made, the command goes on."""
     project = copy_project(small_disk / "project")
     ballast = fill(small_disk, but=300_000)  # mlflow.db takes three times as much
     ends_with("database or disk is full. Once it is well, the same", train(SEARCH, project))
-    for sign in (BEGUN, "mlruns/0/models"):
+    for sign in (BEGUN, "mlruns/0/*/artifacts/figures/training.png"):
         ballast.unlink()
         process = train(SEARCH, project)
         until(lambda sign=sign: list(project.glob(sign)), process)
