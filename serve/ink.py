@@ -9,11 +9,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from experiments.errors import UserError
+from serve import paper
 from serve.predictor import open_session
 
 LONGEST_SIDE = 1000  # pixels; a larger upload is reduced first
-FAINT = 0.05  # of the strongest ink; anything fainter is paper
-NOISE = 4  # times the border's median deviation; so is anything within it
 LEAST = 32  # of 255; a page whose strongest ink is weaker is blank
 CANVAS = Path(__file__).with_name("canvas.onnx")
 
@@ -47,21 +46,24 @@ def from_file(path: Path) -> np.ndarray:
 def from_picture(picture: Image.Image) -> np.ndarray:
     """Return the ink of an image, dark on light or light on dark: uint8 [H, W].
 
-    Paper is what the picture's border shows; ink is how far a pixel is from it.
+    Paper is what the picture's border shows, with its shade; ink is how far a pixel is from it,
+    to the side where the strokes are. Noise and specks are no ink, and a page of them is blank.
     """
-    picture = _eight_bits(ImageOps.exif_transpose(picture)).convert("RGBA")
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    page = Image.new("RGBA", picture.size, "white")
-    page.alpha_composite(picture)
-    gray = np.asarray(page.convert("L"), np.float32)
-    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    paper = np.median(border)
-    ink = np.abs(gray - paper)
+    ink = paper.without_paper(_gray(picture))
     strongest = ink.max()
     if strongest < LEAST:
         return np.zeros(ink.shape, np.uint8)
-    faint = max(FAINT * strongest, NOISE * float(np.median(np.abs(border - paper))))
-    return np.where(ink <= faint, 0, ink * (255 / strongest)).round().astype(np.uint8)
+    return (ink * (255 / strongest)).round().astype(np.uint8)
+
+
+def _gray(picture: Image.Image) -> np.ndarray:
+    """Return the upright picture, on white and reduced: float32 [H, W], 0 to 255."""
+    picture = _eight_bits(ImageOps.exif_transpose(picture))
+    picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    if picture.mode == "RGBA":
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.asarray(picture.convert("L"), np.float32)
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
