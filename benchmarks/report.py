@@ -20,6 +20,9 @@ from experiments.paths import ROOT
 README = ROOT / "README.md"
 START, END = "<!-- python -m benchmarks.report -->", "<!-- end of benchmarks -->"
 RECIPES = ("mnist-flash", "mnist-default", "mnist-best")
+ARMS = ("plain", "default", "int8")  # of benchmarks.robustness
+CHIEF = ("test_accuracy", "test_ece", "corruption", "drawings", "refused")
+EVERY = (*CHIEF, "auroc", "kept")
 Row = list[str]
 
 
@@ -47,6 +50,10 @@ def summary() -> dict[str, float]:
     if split := record.load("split"):
         found["tracking_share"] = split["tracking_share"]
         found["peak_memory_gigabytes"] = split["peak_memory_bytes"] / 1e9
+    if trials := record.load("robustness"):
+        for arm in ARMS:
+            for name in ("corruption/mean", "corruption/least", "drawings/mean", "test_ece"):
+                found |= _mean(f"{arm}_{name.replace('/', '_')}", trials[arm][name])
     if startup := record.load("startup"):
         found |= _mean("help_seconds", startup["help"])
         found |= _mean("flash_process_seconds_to_accuracy", startup["to_accuracy"])
@@ -119,12 +126,41 @@ def details() -> Iterator[str]:
     for name, parts in (("growth", growth), ("roofline", roofline), ("split", split)):
         if result := record.load(name):
             yield from (f"## {name.capitalize()}", "", *parts(result), "", _source(result), "")
+    if result := record.load("robustness"):
+        yield from ("## Robustness", "", *robustness(result), "", _source(result), "")
     if result := record.load("startup"):
         rows = [[k.replace("_", " "), _seconds(v)] for k, v in result.items() if _is_time(k, v)]
         yield from ("## Start-up", "", *_table(["process", "seconds"], rows), "")
         yield from (_source(result), "")
     if result := record.load("gates"):
         yield from ("## Gates", "", *gates(result), "", _source(result), "")
+
+
+def withstood(result: dict[str, Any], groups: tuple[str, ...]) -> Iterator[str]:
+    """Yield the numbers of these groups for the plain, the default and the int8 network."""
+    names = [name for name in result["default"] if name.split("/")[0] in groups]
+    rows = [
+        [name.replace("/", ": ").replace("_", " "), *(_percent(result[arm][name]) for arm in ARMS)]
+        for name in names
+    ]
+    yield from _table(["", "`default` without them", "`default`", "its int8 graph"], rows)
+
+
+def robustness(result: dict[str, Any]) -> Iterator[str]:
+    """Yield all that a network withstands: what it reads, what it refuses, what fools it."""
+    yield from withstood(result, EVERY)
+    drawn = [
+        [str(digit), *(f"{share:.1%}" for share in shares)]
+        for digit, shares in enumerate(result["drawings"])
+    ]
+    yield from ("", "Drawings read right by digit and pen (pixels on a canvas of 400):", "")
+    yield from _table(["digit", *map(str, result["pens"])], drawn)
+    yield from ("", "Digits read right under attack (largest change, share of full ink):", "")
+    rows = [
+        [attack, *(_percent(record.spread(shares)) for shares in zip(*runs, strict=True))]
+        for attack, runs in result["attacks"].items()
+    ]
+    yield from _table(["attack", *(f"{strength:g}" for strength in result["strengths"])], rows)
 
 
 def _is_time(name: str, value: Any) -> bool:

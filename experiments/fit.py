@@ -95,9 +95,9 @@ def fit(
     )
     while (step := course.optimizer.done + 1) <= steps:
         batch = next(order).to(train.x.device)
-        mine = group.share(len(batch))
-        x = task.augment(train.x[batch], hparams, course.noise)[mine]
-        y = train.y[batch[mine]]
+        x, y = task.augment(train.x[batch], train.y[batch], hparams, course.noise)
+        mine = group.share(len(y))
+        x, y, whole = x[mine], y[mine], len(y)
         net.train()
         with autocast:
             logits = net(x).float()
@@ -105,7 +105,7 @@ def fit(
         course.meter.add(loss, task.correct(logits, y))
         lr = course.optimizer.lr
         # the mean over the batch, and the sum over the nets of a bank, which stay independent
-        (loss.sum(0) / len(batch)).sum().backward()
+        (loss.sum(0) / whole).sum().backward()
         group.add_gradients(net)
         course.optimizer.step()
         if step == steps or step % (order.batches * hparams.eval_every) == 0:

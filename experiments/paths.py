@@ -6,3 +6,4 @@ ROOT = Path(__file__).resolve().parents[1]
 MNIST_CACHE = ROOT / "data" / "mnist"
 STORE = ROOT / "mlflow.db"  # MLflow's, unless MLFLOW_TRACKING_URI names another
 STATE = ROOT / "state"  # unfinished work, and the journals of named studies
+DRAWINGS = ROOT / "tests" / "data"  # digits and letters in strokes, drawn for this project

@@ -1,4 +1,4 @@
-"""The main command: search, fit, evaluate, draw, record, register, promote.
+"""The main command: search, fit, calibrate, evaluate, draw, examine, record, register, promote.
 
 python -m experiments.train --task mnist --trials 2 --seed 7
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import cli, lease, options, promotion, tracking, tune
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import nn
 
@@ -46,10 +46,13 @@ def train(request: Request) -> None:
         net, history, seconds = fit(job, run)
         job.group.end()
         kept = max(history, key=lambda metrics: metrics.rank)
+        facts = job.task.calibrate(net, job.val)
         measured, logits = evaluate(job, net)
         run.metrics({**measured, "fit_seconds": seconds, "kept_epoch": kept.epoch})
         draw(job, net, history, logits, run)
-        version = register(job, net, kept, measured["test_accuracy"], run.id)
+        trials = examine(job, net, facts, logits, run)
+        found = {"trials": trials, "test_accuracy": measured["test_accuracy"]}
+        version = register(job, net, kept, facts, found, run.id)
         promoted, reason = promote(version)
         run.tags({"registered": version, "promoted": promoted, "promotion_reason": reason})
     which = "" if promoted else f" --model {version.uri}"
@@ -94,8 +97,35 @@ def draw(
         run.figure(name, figure)
 
 
-def register(job: Job, net: Any, kept: EpochMetrics, test_accuracy: float, run_id: str) -> Version:
-    """Register the net with all that is needed to rebuild, judge and export it; once a run."""
+def examine(
+    job: Job, net: nn.Module, facts: Mapping[str, float], logits: Any, run: Recorder
+) -> dict[str, float]:
+    """Put the net to its task's own trials, log what they find, and return their numbers."""
+    champion = tracking.champion(job.task.name)
+    theirs = champion.metadata.get("trials", {}) if champion else {}
+    found = job.task.examine(net, facts, job.splits, logits, theirs)
+    run.metrics({f"trials/{name}": v for name, v in {**found.numbers, **found.reported}.items()})
+    if found.table:
+        run.text("trials.md", found.table)
+    for name, figure in found.figures:
+        run.figure(f"trials/{name}", figure)
+    return dict(found.numbers)
+
+
+def register(
+    job: Job,
+    net: Any,
+    kept: EpochMetrics,
+    facts: Mapping[str, float],
+    found: Mapping[str, Any],
+    run_id: str,
+) -> Version:
+    """Register the net with all that is needed to rebuild, judge and export it; once a run.
+
+    Args:
+        facts: of its calibration, for its clients.
+        found: `test_accuracy`, and the numbers of its `trials`.
+    """
     from dataclasses import asdict
 
     if (earlier := tracking.registered_by(run_id, job.task.name)) is not None:
@@ -105,7 +135,7 @@ def register(job: Job, net: Any, kept: EpochMetrics, test_accuracy: float, run_i
         "task": job.task.name,
         "config": net.config,
         "labels": list(job.splits.labels),
-        "facts": dict(job.splits.facts),
+        "facts": {**job.splits.facts, **facts},
         "recipe": job.options["recipe"],
         "hparams": asdict(job.hparams),
         "data_options": {name: value and str(value) for name, value in asdict(job.data).items()},
@@ -115,7 +145,7 @@ def register(job: Job, net: Any, kept: EpochMetrics, test_accuracy: float, run_i
         "canonical": job.splits.canonical,
         "val_accuracy": kept.val_accuracy,
         "val_loss": kept.val_loss,
-        "test_accuracy": test_accuracy,
+        **found,
         "run_id": run_id,
     }
     net = net.cpu().eval()

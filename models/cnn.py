@@ -6,6 +6,7 @@ from torch import Tensor, nn
 # Mean and standard deviation of the pixels of MNIST's 60,000 training images, as 0..1.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 SIDE = 28  # pixels of a digit's picture
+CLASSES = 11  # ten digits, and what is none
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
@@ -27,6 +28,9 @@ class Normalize(nn.Module):
 class DigitCNN(nn.Module):
     """Stages of convolutions, each pooled to half its side, and two linear layers.
 
+    `temperature` divides the logits: 1 in training, and what makes the probabilities honest after
+    it (C. Guo et al., "On Calibration of Modern Neural Networks", 2017).
+
     Pooling stands before the normalisation and the activation, which then touch a quarter of
     the values. The first convolution is not padded: the rim of an MNIST picture is empty.
 
@@ -39,6 +43,8 @@ class DigitCNN(nn.Module):
         hidden: units of the hidden linear layer.
         activation: relu, gelu or silu.
     """
+
+    temperature: Tensor
 
     def __init__(
         self,
@@ -72,15 +78,19 @@ class DigitCNN(nn.Module):
             side //= 2
         inner = nn.Linear(channels * side**2, hidden, bias=False)
         self.hidden = _block(inner, nn.BatchNorm1d(hidden), activation)
-        self.output = nn.Linear(hidden, 10)
+        self.output = nn.Linear(hidden, CLASSES)
+        self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the logits, float32 [B, 10], of `image`, uint8 or float [B, 28, 28], 0..255."""
+        """Return the logits, float32 [B, 11], of `image`, uint8 or float [B, 28, 28], 0..255.
+
+        The first ten are the digits'; the last says that it is none.
+        """
         x = self.normalize(image).unsqueeze(1)
         if self.fold is not None:
             x = self.fold(x)  # [B, fold^2, 28 / fold, 28 / fold]
         x = self.stages(x.contiguous(memory_format=torch.channels_last))
-        return self.output(self.hidden(x.flatten(1)))
+        return self.output(self.hidden(x.flatten(1))) / self.temperature
 
 
 def _block(weighted: nn.Module, norm: nn.Module, activation: str, pool: bool = False) -> nn.Module:

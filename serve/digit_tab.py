@@ -22,8 +22,10 @@ def build(predictor: Predictor) -> None:
         if not strokes.any():
             return markup.bars(predictor.labels, None), markup.picture(None)
         image = ink.to_image(strokes)
-        probabilities = predictor(image)["probabilities"][0]
-        return markup.bars(predictor.labels, probabilities), markup.picture(image[0])
+        told = predictor(image)
+        refused = "score" in told and told["score"][0] < predictor.facts["score_threshold"]
+        answered = markup.bars(predictor.labels, told["probabilities"][0], refused=refused)
+        return answered, markup.picture(image[0])
 
     def drawn(drawing: dict[str, Any] | None) -> tuple[str, str]:
         return answer(ink.from_drawing(drawing))

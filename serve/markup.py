@@ -33,16 +33,22 @@ CSS = """
 """
 
 
-def bars(labels: Sequence[str], probabilities: np.ndarray | None) -> str:
-    """Return the answer and a bar for each label, in the labels' order; None: nothing yet."""
+def bars(labels: Sequence[str], probabilities: np.ndarray | None, *, refused: bool = False) -> str:
+    """Return the answer and a bar for each label, in the labels' order; None: nothing yet.
+
+    Args:
+        refused: whether the network takes it for none of the labels.
+    """
     shares = np.zeros(len(labels)) if probabilities is None else probabilities
     top = int(shares.argmax())
     head = "Draw a digit, and the answer appears here."
     if probabilities is not None:
         head = f"This is a <b>{html.escape(labels[top])}</b> with {shares[top]:.1%}"
+    if refused:
+        head = f"This looks like <b>no digit</b>; if it is one, then a {html.escape(labels[top])}"
     rows = "".join(
         f'<span>{html.escape(label)}</span><div class="track"><div class="bar'
-        f'{" top" if probabilities is not None and index == top else ""}" '
+        f'{" top" if probabilities is not None and index == top and not refused else ""}" '
         f'style="width:{share:.2%}"></div></div><span class="share">{share:.1%}</span>'
         for index, (label, share) in enumerate(zip(labels, shares, strict=True))
     )

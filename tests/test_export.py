@@ -30,7 +30,7 @@ def registry(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("file", "name", "dtype", "outputs"),
     [
-        ("model.onnx", "image", onnx.TensorProto.UINT8, ["logits", "probabilities"]),
+        ("model.onnx", "image", onnx.TensorProto.UINT8, ["logits", "probabilities", "score"]),
         ("gate.onnx", "x", onnx.TensorProto.FLOAT, ["logits", "probabilities", "hidden"]),
     ],
 )

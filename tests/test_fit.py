@@ -231,7 +231,7 @@ def test_a_part_of_an_epoch_is_that_many_steps(small) -> None:
     task, splits = tasks.get("mnist"), small("mnist")
     train = to_device(splits.train, CPU)
     seen = []
-    counting = replace(task, augment=lambda x, *_: seen.append(len(x)) or x)
+    counting = replace(task, augment=lambda x, y, *_: seen.append(len(x)) or (x, y))
     for epochs, sizes in ((0.5, [128, 128]), (1.25, [128] * 5), (0.001, [128])):
         hparams = task.hparams(epochs=epochs, batch_size=128)
         net = initialise(task, splits, hparams, 0)
@@ -269,7 +269,8 @@ def test_precision_follows_task_and_wish() -> None:
 
 def test_bf16_learns_too(small) -> None:
     task, splits = tasks.get("mnist"), small("mnist")
-    train, hparams = to_device(splits.train, CPU), tasks.get("mnist").hparams(epochs=8)
+    train = to_device(splits.train, CPU)
+    hparams = task.hparams(epochs=8, far=0, degrade=0, strangers=0)
     net = initialise(task, splits, hparams, 0)
     history = list(fit(task, net, train, train, hparams, precision="bf16"))
     assert history[-1].train_accuracy > 0.9 > history[0].train_accuracy

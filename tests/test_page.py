@@ -14,6 +14,7 @@ from tests.conftest import free_port, serving
 # Strokes in shares of the drawing area's width and height.
 SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.8)]
 ONE = [(0.5, 0.2), (0.5, 0.8)]
+LETTER_W = [(0.2, 0.2), (0.35, 0.8), (0.5, 0.3), (0.65, 0.8), (0.8, 0.2)]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,12 @@ def draw(page: Page, stroke: list[tuple[float, float]]) -> None:
     for point in points[1:]:
         page.mouse.move(*point, steps=15)
     page.mouse.up()
+
+
+def test_a_letter_is_no_digit(page: Page) -> None:
+    draw(page, LETTER_W)
+    expect(page.locator("#digit-answer .answer b")).to_have_text("no digit", timeout=15_000)
+    expect(page.locator("#digit-answer .bar.top")).to_have_count(0)
 
 
 def test_a_drawn_seven_is_read_and_shown(page: Page) -> None:

@@ -6,7 +6,7 @@ that listing the tasks and their options costs next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 
 # What several tasks have, each with a default of its own: the rule and its words stand here.
+Epochs = Annotated[
+    float,
+    Field(gt=0, le=10_000, description="passes over the training set; 0.5 is half a pass"),
+]
 LearningRate = Annotated[
     float, Field(gt=0, le=100, description="peak learning rate, above 0, at most 100")
 ]
@@ -38,9 +42,7 @@ class Hparams:
     raises pydantic's ValidationError.
     """
 
-    epochs: float = Field(
-        default=4, gt=0, le=10_000, description="passes over the training set; 0.5 is half a pass"
-    )
+    epochs: Epochs = 4
     batch_size: int = Field(default=256, ge=2, description="samples a step")
     optimizer: UpdateRule = "adamw"
     lr: LearningRate = 0.01
@@ -122,6 +124,23 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Examination:
+    """What a task's own trials of a trained net found; a task without trials has an empty one.
+
+    Attributes:
+        numbers: what the promotion rule compares, by names GROUP/WHAT.
+        reported: what is only told.
+        table: all of it for people, Markdown.
+        figures: (name, figure) pairs.
+    """
+
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    reported: Mapping[str, float] = field(default_factory=dict)
+    table: str = ""
+    figures: Iterable[tuple[str, Figure]] = ()
+
+
+@dataclass(frozen=True)
 class Task:
     """One task; everything that differs between tasks is a field here.
 
@@ -136,8 +155,12 @@ class Task:
         correct: logits, y -> bool, of the loss's shape.
         outputs: net, x -> the graph's outputs by name, `logits` and `probabilities` among them.
         choose: trained net, validation split (tensors) -> the net to keep.
-        augment: x, hyper-parameters, generator -> x, for training batches.
+        augment: x, y, hyper-parameters, generator -> x, y to train on, of any number of samples.
         figures: net, test split (numpy), logits (numpy), splits -> (name, figure) pairs.
+        calibrate: trained net, validation split (tensors) -> facts that its clients need; what
+            belongs into the net itself is set there.
+        examine: trained and calibrated net, its facts, splits, test logits (numpy), the present
+            champion's numbers -> its trials.
         space: what a search may vary.
         objective: the metric of `metrics.EpochMetrics` that a search optimises.
         mixed_precision: whether its training gains from bf16 where the hardware has it.
@@ -157,8 +180,10 @@ class Task:
     correct: Callable[[Tensor, Tensor], Tensor]
     outputs: Callable[[Any, Tensor], dict[str, Tensor]]
     choose: Callable[[Any, Split], nn.Module]
-    augment: Callable[[Tensor, Any, Generator], Tensor]
+    augment: Callable[[Tensor, Tensor, Any, Generator], tuple[Tensor, Tensor]]
     figures: Callable[[Any, Split, Any, Splits], Iterator[tuple[str, Figure]]]
+    calibrate: Callable[[Any, Split], Mapping[str, float]]
+    examine: Callable[[Any, Mapping[str, float], Splits, Any, Mapping[str, float]], Examination]
     space: Mapping[str, Range | Choice]
     objective: Literal["val_loss", "val_accuracy"]
     mixed_precision: bool

@@ -15,6 +15,7 @@ from experiments.tasks.base import (
     Choice,
     DataOptions,
     EvalEvery,
+    Examination,
     Hparams,
     Input,
     LearningRate,
@@ -151,8 +152,8 @@ def choose(net: GateBank, val: Split) -> GateBank:
     return net.choose(best)
 
 
-def augment(x: Tensor, hparams: GateHparams, noise: Generator) -> Tensor:
-    return x
+def augment(x: Tensor, y: Tensor, hparams: GateHparams, noise: Generator) -> tuple[Tensor, Tensor]:
+    return x, y
 
 
 def figures(
@@ -199,6 +200,8 @@ TASK = Task(
     choose=choose,
     augment=augment,
     figures=figures,
+    calibrate=lambda net, val: {},
+    examine=lambda *_: Examination(),
     space={
         "lr": Range(5e-3, 3e-1, log=True),
         "hidden": Range(2, 8),

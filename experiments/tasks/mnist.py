@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,8 @@ from experiments.errors import DataError
 from experiments.tasks.base import (
     Choice,
     DataOptions,
+    Epochs,
+    Examination,
     Hparams,
     Input,
     LabelSmoothing,
@@ -35,6 +37,8 @@ VAL_SHARE = 1 / 12  # 5,000 of 60,000
 FEWEST = 24  # training digits that can be split: two for validation
 ARCHITECTURE = ("width", "stages", "depth", "fold", "hidden", "activation")
 WARPS = ("rotate", "scale", "shear", "shift")
+FAR = {"rotate": 25, "scale": 0.25, "shear": 0.3, "shift": 5}  # what `far` means
+DIGITS = 10  # and the network's class of this number: no digit
 SPLIT_SEED = 0  # never the run's seed: validation accuracies of all runs compare
 
 
@@ -42,6 +46,7 @@ SPLIT_SEED = 0  # never the run's seed: validation accuracies of all runs compar
 class MnistHparams(Hparams):
     """Hyper-parameters of the digit network."""
 
+    epochs: Epochs = 5
     optimizer: UpdateRule = "muon"
     lr: LearningRate = 0.1
     weight_decay: WeightDecay = 0.001
@@ -56,10 +61,18 @@ class MnistHparams(Hparams):
         default=0.1, ge=0, le=0.5, description="largest random lean, in pixels a row"
     )
     shift: float = Field(default=1, ge=0, le=8, description="largest random shift, in pixels")
-    width: int = Field(default=24, ge=1, le=512, description="channels of the first convolution")
+    far: float = Field(default=0.1, ge=0, le=1, description="share of digits warped far")
+    degrade: float = Field(default=0.3, ge=0, le=1, description="share of digits made worse")
+    strangers: float = Field(
+        default=0.0625,
+        ge=0,
+        le=1,
+        description="pictures of anything else, for each digit of a batch",
+    )
+    width: int = Field(default=16, ge=1, le=512, description="channels of the first convolution")
     stages: int = Field(default=3, ge=1, le=3, description="groups of convolutions, each pooled")
     depth: int = Field(
-        default=1, ge=1, le=4, description="convolutions in each group but the first, which has one"
+        default=2, ge=1, le=4, description="convolutions in each group but the first, which has one"
     )
     fold: int = Field(
         default=1,
@@ -75,10 +88,22 @@ class MnistHparams(Hparams):
 
 RECIPES = {
     "flash": MnistHparams(
-        epochs=0.4, lr=0.2, rotate=0, scale=0, shear=0, shift=0, width=32, stages=2, fold=2
+        epochs=0.4,
+        lr=0.2,
+        rotate=0,
+        scale=0,
+        shear=0,
+        shift=0,
+        far=0,
+        degrade=0,
+        strangers=0,
+        width=32,
+        stages=2,
+        depth=1,
+        fold=2,
     ),
     "default": MnistHparams(),
-    "best": MnistHparams(epochs=16, width=24, depth=2, rotate=15, scale=0.15, shear=0.2, shift=2),
+    "best": MnistHparams(epochs=12, width=24, rotate=15, scale=0.15, shear=0.2, shift=2),
 }
 
 
@@ -149,23 +174,39 @@ def loss(logits: Tensor, y: Tensor, label_smoothing: float) -> Tensor:
 
 
 def decide(logits: Tensor) -> Tensor:
-    return logits.argmax(1)
+    return logits[:, :DIGITS].argmax(1)
 
 
 def correct(logits: Tensor, y: Tensor) -> Tensor:
-    return decide(logits) == y
+    """Of a picture of no digit, only the network's eleventh class is right."""
+    return (decide(logits) == y) | ((y == DIGITS) & (logits.argmax(1) == DIGITS))
 
 
 def outputs(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    logits = net(x)
-    return {"logits": logits, "probabilities": logits.softmax(1)}
+    """`score` is the logarithm of the odds that x is a digit at all."""
+    every = net(x)
+    logits = every[:, :DIGITS]
+    score = logits.logsumexp(1) - every[:, DIGITS]
+    return {"logits": logits, "probabilities": logits.softmax(1), "score": score}
 
 
-def augment(x: Tensor, hparams: MnistHparams, noise: Generator) -> Tensor:
+def augment(x: Tensor, y: Tensor, hparams: MnistHparams, noise: Generator) -> tuple[Tensor, Tensor]:
+    """Digits warped, some of them far, some made worse, and strange pictures among them."""
+    import torch
+
     from experiments.augment import warped
+    from experiments.degrade import degraded
+    from experiments.strangers import strangers
 
-    limits = {name: getattr(hparams, name) for name in WARPS}
-    return warped(x, noise, **limits) if any(limits.values()) else x
+    near = {name: getattr(hparams, name) for name in WARPS}
+    far = round(len(x) * hparams.far)
+    if count := round(len(x) * hparams.strangers):
+        strange, theirs = strangers(count, noise)
+        x, y = torch.cat([x, strange]), torch.cat([y, theirs])
+    if far or any(near.values()):
+        parts = ((x[:far], FAR), (x[far:], near))
+        x = torch.cat([warped(part, noise, **limits) for part, limits in parts if len(part)])
+    return degraded(x, hparams.degrade, noise), y
 
 
 def choose(net: nn.Module, val: Split) -> nn.Module:
@@ -182,8 +223,34 @@ def figures(
 
     example = torch.tensor(test.x[:2], device=next(net.parameters()).device)
     yield "architecture", architecture.blocks(describe(net, example), "image", test.x.shape[1:])
-    yield "predictions", digits.predictions(test.x, test.y, logits)
-    yield "confusion", digits.confusion(test.y, logits)
+    yield "predictions", digits.predictions(test.x, test.y, logits[:, :DIGITS])
+    yield "confusion", digits.confusion(test.y, logits[:, :DIGITS])
+
+
+def calibrate(net: nn.Module, val: Split) -> dict[str, float]:
+    """Set the temperature; return it, and the score below which a picture is no digit."""
+    from experiments import calibration, robustness
+    from experiments.metrics import predict
+
+    logits = predict(net, val.x)[:, :DIGITS].cpu().numpy()
+    temperature = calibration.temperature(logits, val.y.cpu().numpy())
+    net.get_buffer("temperature").fill_(temperature)
+    scores = robustness.of_net(outputs, net)(val.x.cpu().numpy())["score"]
+    return {"temperature": temperature, "score_threshold": robustness.threshold(scores)}
+
+
+def examine(
+    net: nn.Module,
+    facts: Mapping[str, float],
+    splits: Splits,
+    logits: np.ndarray,
+    champion: Mapping[str, float],
+) -> Examination:
+    from experiments import robustness
+
+    trials = robustness.Trials.prepare(splits.val.x, splits.val.y)
+    card = robustness.examine(robustness.of_net(outputs, net), trials, facts["score_threshold"])
+    return robustness.written(card, splits.test.y, logits[:, :DIGITS], facts, champion)
 
 
 TASK = Task(
@@ -208,6 +275,8 @@ TASK = Task(
     choose=choose,
     augment=augment,
     figures=figures,
+    calibrate=calibrate,
+    examine=examine,
     space={
         "lr": Range(0.03, 0.3, log=True),
         "weight_decay": Range(1e-4, 1e-2, log=True),

@@ -1,0 +1,69 @@
+"""Whether probabilities are true, and whether a score tells known from unknown."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BINS = 15
+COLDEST, HOTTEST = 0.02, 50.0  # temperatures that are looked at
+
+
+def temperature(logits: np.ndarray, y: np.ndarray) -> float:
+    """Return what to divide `logits` by so that their softmax is likeliest on the true classes.
+
+    Args:
+        logits: float [N, classes], of samples that training has not seen.
+        y: int [N].
+
+    Source: C. Guo et al., "On Calibration of Modern Neural Networks", 2017.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    logits, rows = logits.astype(np.float64), np.arange(len(y))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        return float((logsumexp(scaled, axis=1) - scaled[rows, y]).mean())
+
+    found = minimize_scalar(loss, bounds=np.log([COLDEST, HOTTEST]), method="bounded")
+    return float(np.exp(found.x))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Samples sorted into bins of equal width by the probability of their most likely class.
+
+    Attributes:
+        counts: int [bins], samples in each.
+        confidence, accuracy: float [bins], means of that probability and of being right; 0 where
+            there is no sample.
+    """
+
+    counts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> "Reliability":
+        """Sort probabilities, float [N, classes], of true classes y, int [N]."""
+        top, right = probabilities.max(1), probabilities.argmax(1) == y
+        place = np.minimum((top * bins).astype(int), bins - 1)
+        counts = np.bincount(place, minlength=bins)
+        sums = (np.bincount(place, weights, bins) for weights in (top, right))
+        confidence, accuracy = (total / np.maximum(counts, 1) for total in sums)
+        return cls(counts, confidence, accuracy)
+
+    @property
+    def error(self) -> float:
+        """Return the expected calibration error, 0 to 1: the mean gap, bins weighted by count."""
+        return float(
+            (self.counts * np.abs(self.confidence - self.accuracy)).sum() / self.counts.sum()
+        )
+
+
+def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
+    """Return how often a known sample has a higher score than an unknown one, ties as half."""
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(known, unknown).statistic / (len(known) * len(unknown)))
