@@ -1,8 +1,8 @@
 """All benchmarks that take minutes, one process each, then the report: make bench
 
-Three are longer and run by hand; the report takes what they last wrote:
-python -m benchmarks.recipes --recipe best, python -m benchmarks.reference and
-python -m benchmarks.search
+Five are longer and run by hand; the report takes what they last wrote:
+python -m benchmarks.recipes --recipe best, python -m benchmarks.reference,
+python -m benchmarks.search, python -m benchmarks.robustness and python -m benchmarks.grounds
 """
 
 import subprocess

@@ -21,7 +21,17 @@ from experiments.errors import UserError
 from experiments.paths import ROOT
 
 IMAGES = ROOT / "docs" / "images"
-FIGURES = {"gate": ("surfaces", "networks"), "mnist": ("architecture", "training", "predictions")}
+FIGURES = {
+    "gate": ("surfaces", "networks"),
+    "mnist": (
+        "architecture",
+        "training",
+        "predictions",
+        "trials/corruptions",
+        "trials/drawings",
+        "trials/refusals",
+    ),
+}
 WIDTH, COLOURS = 900, 200  # pixels, and entries of the palette: enough to read, small to keep
 THREE = [
     (0.32, 0.25),
@@ -43,7 +53,7 @@ def command() -> None:
         champion = tracking.find(f"models:/{task}@{tracking.CHAMPION}")
         for name in names:
             figure = client.download_artifacts(champion.run_id, f"figures/{name}.png")
-            shrink(Path(figure), IMAGES / f"{task}-{name}.png")
+            shrink(Path(figure), IMAGES / f"{task}-{Path(name).name}.png")
     chromium = shutil.which("chromium")
     if chromium is None:
         raise UserError("chromium is needed for the screenshots; Debian has it as a package.")

@@ -7,7 +7,7 @@ README is not what the results say.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -21,8 +21,21 @@ README = ROOT / "README.md"
 START, END = "<!-- python -m benchmarks.report -->", "<!-- end of benchmarks -->"
 RECIPES = ("mnist-flash", "mnist-default", "mnist-best")
 ARMS = ("plain", "default", "int8")  # of benchmarks.robustness
-CHIEF = ("test_accuracy", "test_ece", "corruption", "drawings", "refused")
-EVERY = (*CHIEF, "auroc", "kept")
+CHIEF = (
+    "test_accuracy",
+    "test_ece",
+    "corruption/mean",
+    "corruption/least",
+    "drawings/mean",
+    "drawings/least_digit_and_pen",
+    "refused/digits",
+    "refused/blank",
+    "refused/drawn_letters",
+    "refused/scribbles",
+    "refused/fashion_mnist",
+    "refused/uniform_noise",
+    "refused/gaussian_noise",
+)
 Row = list[str]
 
 
@@ -126,6 +139,8 @@ def details() -> Iterator[str]:
     for name, parts in (("growth", growth), ("roofline", roofline), ("split", split)):
         if result := record.load(name):
             yield from (f"## {name.capitalize()}", "", *parts(result), "", _source(result), "")
+    if result := record.load("grounds"):
+        yield from ("## Grounds", "", *grounds(result), "", _source(result), "")
     if result := record.load("robustness"):
         yield from ("## Robustness", "", *robustness(result), "", _source(result), "")
     if result := record.load("startup"):
@@ -136,19 +151,35 @@ def details() -> Iterator[str]:
         yield from ("## Gates", "", *gates(result), "", _source(result), "")
 
 
-def withstood(result: dict[str, Any], groups: tuple[str, ...]) -> Iterator[str]:
-    """Yield the numbers of these groups for the plain, the default and the int8 network."""
-    names = [name for name in result["default"] if name.split("/")[0] in groups]
+def grounds(result: dict[str, Any]) -> Iterator[str]:
+    """Yield how many digits keep their class on pages of each ground."""
+    rows = [
+        [ground, f"{found['kept']:,} of {result['right']:,}", f"{found['share']:.2%}"]
+        for ground, found in result.items()
+        if isinstance(found, dict)
+    ]
+    yield from _table(["ground", "digits that keep their class", "share"], rows)
+
+
+def withstood(result: dict[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """Yield these numbers of the plain, the default and the int8 network."""
     rows = [
         [name.replace("/", ": ").replace("_", " "), *(_percent(result[arm][name]) for arm in ARMS)]
         for name in names
     ]
-    yield from _table(["", "`default` without them", "`default`", "its int8 graph"], rows)
+    yield from _table(["", "`default` on MNIST alone", "`default`", "its int8 graph"], rows)
+
+
+def trials() -> Iterator[str]:
+    """Yield what the default network withstands, in short, for the README."""
+    if result := record.load("robustness"):
+        yield from withstood(result, CHIEF)
+        yield from ("", _source(result))
 
 
 def robustness(result: dict[str, Any]) -> Iterator[str]:
     """Yield all that a network withstands: what it reads, what it refuses, what fools it."""
-    yield from withstood(result, EVERY)
+    yield from withstood(result, (name for name in result["default"] if name != "seconds"))
     drawn = [
         [str(digit), *(f"{share:.1%}" for share in shares)]
         for digit, shares in enumerate(result["drawings"])
@@ -253,7 +284,8 @@ def readme() -> str:
     text = README.read_text()
     before, rest = text.split(START)
     after = rest.split(END)[1]
-    return "\n".join([before + START, "", *recipes(), "", *race(), "", END]) + after
+    made = [*recipes(), "", *race(), "", *trials()]
+    return "\n".join([before + START, "", *made, "", END]) + after
 
 
 @click.command("benchmarks.report")

@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from benchmarks.grounds import GROUNDS, WAYS, on_ground, page
 from experiments.data.mnist import Mnist
 from serve import ink, paper
 from serve.predictor import open_session
 
-SIDE = 280  # pixels of an enlarged digit
 FEW = 50  # digits, at sizes that take their time
 SURE = 0.7  # a digit of this probability is clear; its class must not hang on a pixel
-GROUNDS = ["noise", "shade", "noise and shade"]
-WAYS = [Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC]
+UNEVEN = [ground for ground in GROUNDS if ground != "plain"]
 Random = np.random.Generator
 Read = Callable[[np.ndarray], np.ndarray]
 
@@ -86,7 +85,7 @@ def test_any_size_is_read_alike(
 def test_noise_and_shade_keep_the_class(digits: Mnist, read: Read) -> None:
     x, y = digits.test_images[:300], digits.test_labels[:300]
     right = np.flatnonzero(read(x).argmax(1) == y)
-    grounds = [GROUNDS[index % 3] for index in right]
+    grounds = [UNEVEN[index % 3] for index in right]
     pages = [page(x[i], np.random.default_rng(i), on) for i, on in zip(right, grounds, strict=True)]
     lost = read(np.stack([seen(gray) for gray in pages])).argmax(1) != y[right]
     assert lost.mean() <= 0.01, [
@@ -94,7 +93,7 @@ def test_noise_and_shade_keep_the_class(digits: Mnist, read: Read) -> None:
     ]
 
 
-@given(random=seeds, shape=st.tuples(*[st.integers(120, 700)] * 2), ground=st.sampled_from(GROUNDS))
+@given(random=seeds, shape=st.tuples(*[st.integers(120, 700)] * 2), ground=st.sampled_from(UNEVEN))
 @quick
 def test_a_page_of_nothing_but_ground_is_blank(
     random: Random, shape: tuple[int, int], ground: str
@@ -102,7 +101,7 @@ def test_a_page_of_nothing_but_ground_is_blank(
     assert not ink.from_picture(Image.fromarray(on_ground(np.zeros(shape), random, ground))).any()
 
 
-@given(random=seeds, ground=st.sampled_from(["plain", *GROUNDS]))
+@given(random=seeds, ground=st.sampled_from(GROUNDS))
 @quick
 def test_strokes_that_do_not_touch_stay_and_specks_go(random: Random, ground: str) -> None:
     five = Image.new("L", (420, 500))
@@ -126,52 +125,3 @@ def within_a_pixel(image: np.ndarray, digit: np.ndarray, levels: float) -> bool:
     least = ndimage.grey_erosion(digit, (3, 3)).astype(float)
     most = ndimage.grey_dilation(digit, (3, 3)).astype(float)
     return bool((image >= least - levels).all() and (image <= most + levels).all())
-
-
-def page(digit: np.ndarray, random: Random, ground: str = "plain") -> np.ndarray:
-    """Return `digit`, uint8 [28, 28], enlarged, on a larger page: uint8 [H, W].
-
-    Place, aspect, enlargement, polarity and contrast (60 to 255 levels) are random; `ground` is
-    "plain", "noise", "shade" or "noise and shade".
-    """
-    way = WAYS[random.integers(3)]
-    height, width = random.integers(SIDE, 2 * SIDE, 2)
-    top, left = random.integers(0, height - SIDE + 1), random.integers(0, width - SIDE + 1)
-    ink = np.zeros((height, width))
-    enlarged = Image.fromarray(digit).resize((SIDE, SIDE), way)
-    ink[top : top + SIDE, left : left + SIDE] = np.asarray(enlarged) / 255
-    return on_ground(ink, random, ground)
-
-
-def on_ground(ink: np.ndarray, random: Random, ground: str) -> np.ndarray:
-    """Return a page of ink, float [H, W] in 0..1, dark on light or the reverse: uint8 [H, W]."""
-    contrast = random.uniform(60, 255)
-    depth = random.uniform(0, min(100, 255 - contrast)) if "shade" in ground else 0.0
-    levels = random.uniform(0, 255 - contrast - depth) + contrast * ink
-    if random.random() < 0.5:
-        levels = 255 - depth - levels
-    shade = depth * shading(ink.shape, random)
-    # A photograph's shade scales paper and ink alike; a screen's or a scanner's is added.
-    gray = levels + shade if random.random() < 0.5 else (levels + depth) * (1 - shade / 255)
-    if "noise" in ground:
-        gray = specked(gray + random.normal(0, random.uniform(0, 25), gray.shape), random)
-    return gray.clip(0, 255).round().astype(np.uint8)
-
-
-def shading(shape: tuple[int, ...], random: Random) -> np.ndarray:
-    """Return a slope, a quadratic bowl or saddle, a lamp's spot or a vignette: [H, W] in 0..1."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
-    a, b, c, d, e = random.uniform(-1, 1, 5)
-    spot = (x - a) ** 2 + (y - b) ** 2
-    shade = [a * x + b * y, a * x + b * y + c * x * x + d * x * y + e * y * y, spot, spot**2]
-    chosen = shade[random.integers(4)]
-    return (chosen - chosen.min()) / np.ptp(chosen)
-
-
-def specked(gray: np.ndarray, random: Random) -> np.ndarray:
-    """Return `gray`, float [H, W], with up to 1 % of salt and pepper, specks of 1 to 3 pixels."""
-    size = random.integers(1, 4)
-    coarse = random.random([side // size + 1 for side in gray.shape])
-    fine = np.kron(coarse, np.ones((size, size)))[: gray.shape[0], : gray.shape[1]]
-    share = random.uniform(0.001, 0.005)
-    return np.select([fine < share, fine > 1 - share], [0.0, 255.0], gray)

@@ -172,6 +172,14 @@ def test_fashion_mnist_is_asked_where_it_is(monkeypatch, tmp_path) -> None:
     assert "Fashion-MNIST" not in nondigits.nondigits(2)
 
 
+def test_fashion_mnist_is_read() -> None:
+    clothes = nondigits.fashion(test=True)
+    if clothes is None:
+        pytest.skip("Debian's dataset-fashion-mnist is not installed")
+    assert clothes.shape == (10_000, 28, 28) and clothes.dtype == torch.uint8
+    assert not torch.equal(clothes[0], nondigits.fashion(test=False)[0])
+
+
 def says(digit: int, score: float):
     """A reader that always says the same."""
 

@@ -169,9 +169,12 @@ def adversaries(strengths: Sequence[float], shares: Mapping[str, np.ndarray]) ->
     half = next(
         (s for s, v in zip(strengths, shares[weakest].mean(0), strict=True) if v < 0.5), None
     )
-    title = f"{weakest} at {half:g} fools it more often than not" if half else "It withstands all"
+    title = "No change shown here fools it more often than not"
+    if half:
+        title = f"A change of {half:g} of full ink fools it more often than not"
     made = style.figure(7.5, 5, title)
-    axes = style.tidy(made.subplots(), "", "largest change of a pixel, share of full ink", "right")
+    x, y = "largest change of a pixel, share of full ink", "share read right"
+    axes = style.tidy(made.subplots(), "", x, y)
     for (attack, values), (color, line) in zip(shares.items(), LOOKS, strict=False):
         mean, spread = values.mean(0), values.std(0)
         axes.plot(strengths, mean, line, color=color, marker="o", label=attack)
