@@ -27,9 +27,9 @@ FIGURES = {
         "architecture",
         "training",
         "predictions",
-        "trials/corruptions",
-        "trials/drawings",
-        "trials/refusals",
+        "robustness/corruptions",
+        "robustness/drawings",
+        "robustness/refusals",
     ),
 }
 WIDTH, COLOURS = 900, 200  # pixels, and entries of the palette: enough to read, small to keep

@@ -63,10 +63,10 @@ def summary() -> dict[str, float]:
     if split := record.load("split"):
         found["tracking_share"] = split["tracking_share"]
         found["peak_memory_gigabytes"] = split["peak_memory_bytes"] / 1e9
-    if trials := record.load("robustness"):
+    if found_robust := record.load("robustness"):
         for arm in ARMS:
             for name in ("corruption/mean", "corruption/least", "drawings/mean", "test_ece"):
-                found |= _mean(f"{arm}_{name.replace('/', '_')}", trials[arm][name])
+                found |= _mean(f"{arm}_{name.replace('/', '_')}", found_robust[arm][name])
     if startup := record.load("startup"):
         found |= _mean("help_seconds", startup["help"])
         found |= _mean("flash_process_seconds_to_accuracy", startup["to_accuracy"])
@@ -170,7 +170,7 @@ def withstood(result: dict[str, Any], names: Iterable[str]) -> Iterator[str]:
     yield from _table(["", "`default` on MNIST alone", "`default`", "its int8 graph"], rows)
 
 
-def trials() -> Iterator[str]:
+def robust() -> Iterator[str]:
     """Yield what the default network withstands, in short, for the README."""
     if result := record.load("robustness"):
         yield from withstood(result, CHIEF)
@@ -284,7 +284,7 @@ def readme() -> str:
     text = README.read_text()
     before, rest = text.split(START)
     after = rest.split(END)[1]
-    made = [*recipes(), "", *race(), "", *trials()]
+    made = [*recipes(), "", *race(), "", *robust()]
     return "\n".join([before + START, "", *made, "", END]) + after
 
 

@@ -1,7 +1,7 @@
 """What the default digit network withstands: python -m benchmarks.robustness --seeds 5
 
 Beside it stand its int8 graph, and the same network trained without the pictures that are warped
-far, made worse or strange. Each is tried on the whole test set, read once a seed, after all
+far, made worse or strange. Each is examined on the whole test set, read once a seed, after all
 choices.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from experiments.job import Job
-    from experiments.robustness import Reader, Trials
+    from experiments.robustness import Exam, Reader
 
 PLAIN = {"far": 0.0, "degrade": 0.0, "strangers": 0.0}
 PENS = (6, 8, 10, 12, 16, 20, 24, 28, 32, 36, 40)  # pixels on a canvas of 400
@@ -34,22 +34,20 @@ Results = dict[str, list[dict[str, Any]]]
 @click.command("benchmarks.robustness")
 @click.option("--seeds", type=click.IntRange(2), default=5, show_default=True)
 def command(seeds: int) -> None:
-    """Try the default recipe, its int8 graph and its plain twin, and write the figures down."""
-    from experiments.robustness import Trials
+    """Examine the default recipe, its int8 graph and its plain twin, and write the figures down."""
+    from experiments.robustness import Exam
 
-    trials, attacks = None, []
+    exam, attacks = None, []
     found: Results = {"default": [], "int8": [], "plain": []}
     record.warm_up("mnist", "default")
     for seed in range(seeds):
         for arm, changed in (("default", {}), ("plain", PLAIN)):
             job, net, facts, seconds = trained(seed, changed)
             test = job.splits.test
-            trials = trials or Trials.prepare(
-                test.x, test.y, each=len(test.x), pens=PENS, test=True
-            )
-            found[arm].append({**tried(torch_reader(job, net), trials, facts), "seconds": seconds})
+            exam = exam or Exam.prepare(test.x, test.y, each=len(test.x), pens=PENS, test=True)
+            found[arm].append({**examined(torch_reader(job, net), exam, facts), "seconds": seconds})
             if arm == "default":
-                found["int8"].append(tried(int8_reader(job, net), trials, facts))
+                found["int8"].append(examined(int8_reader(job, net), exam, facts))
                 attacks.append(attacked(net, test.x[:ATTACKED], test.y[:ATTACKED]))
             click.echo(f"seed {seed}, {arm}: {found[arm][-1]['test_accuracy']:.4f}")
     result = {
@@ -85,12 +83,12 @@ def trained(seed: int, changed: Mapping[str, Any]) -> tuple[Job, nn.Module, Any,
     return job, net, job.task.calibrate(net, job.val), seconds
 
 
-def tried(read: Reader, trials: Trials, facts: Mapping[str, float]) -> dict[str, Any]:
+def examined(read: Reader, exam: Exam, facts: Mapping[str, float]) -> dict[str, Any]:
     """Return all numbers of a card on the test set."""
     from experiments.robustness import examine
 
-    card = examine(read, trials, facts["score_threshold"])
-    right = read(trials.digits)["probabilities"].argmax(1) == trials.y
+    card = examine(read, exam, facts["score_threshold"])
+    right = read(exam.digits)["probabilities"].argmax(1) == exam.y
     numbers = card.numbers()
     return {
         "test_accuracy": float(right.mean()),

@@ -30,7 +30,7 @@ PARTS: dict[tuple[Any, str], str] = {  # what train.py calls -> what it is count
     (train, "fit"): "fit",
     (train, "evaluate"): "evaluation",
     (train, "draw"): "figures",
-    (train, "examine"): "trials",
+    (train, "examine"): "robustness",
     (train, "register"): "registry",
     (train, "promote"): "registry",
     (tracking, "connect"): "tracking",

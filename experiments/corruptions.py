@@ -1,4 +1,4 @@
-"""Fifteen ways in which a picture of a digit goes bad: a network's trial, never its training.
+"""Fifteen ways in which a picture of a digit goes bad, to examine networks by, never to train them.
 
 Kinds and strengths after N. Mu and J. Gilmer, "MNIST-C: A Robustness Benchmark for Computer
 Vision", 2019, as hard as there or harder. Each function takes and returns float32 [N, 28, 28]

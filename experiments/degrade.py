@@ -24,7 +24,7 @@ def degraded(images: Tensor, share: float, noise: Generator) -> Tensor:
     for index, way in enumerate(WAYS):
         which = (chosen & (drawn == index)).nonzero()[:, 0]
         if len(which):
-            x[which] = way(x[which], noise).clamp(0, 1)
+            x[which] = way(x[which].cpu(), noise).clamp(0, 1).to(x.device)
     return x * 255
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# By how much a number of a version's trials may be worse than the champion's, by the name's group.
-# About three standard deviations of the difference between two seeds of the default recipe:
-# python -m benchmarks.robustness --seeds 5.
+# By how much a number of a version's robustness card may be worse than the champion's, by the
+# name's group: three standard deviations of the difference between two seeds of the default
+# recipe, or a little more; python -m benchmarks.robustness --seeds 5.
 NOISE = {"corruption": 0.03, "drawings": 0.015, "refused": 0.05, "auroc": 0.005, "ece": 0.003}
 LESS_IS_BETTER = {"ece"}
 
@@ -15,11 +15,11 @@ def verdict(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) ->
 
     Only versions measured on the same data compare. Of two on different data, the one trained
     on the task's canonical data wins over the one that was not, and nothing else does. A version
-    that is better on validation has to be no worse, beyond `NOISE`, in any of its trials.
+    that is better on validation has to be no less robust in anything, beyond `NOISE`.
 
     Args:
         candidate, champion: what was stored with the versions: `data_digest`, `canonical`,
-            `val_accuracy` (0 to 1), `val_loss`, `trials` (name -> number). No champion: None.
+            `val_accuracy` (0 to 1), `val_loss`, `robustness` (name -> number). No champion: None.
     """
     if champion is None:
         return True, "there was no champion"
@@ -35,13 +35,13 @@ def verdict(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) ->
     )
     if new <= old:
         return False, f"not better on validation: {shown}"
-    if worse := list(_worse(candidate.get("trials", {}), champion.get("trials", {}))):
+    if worse := list(_worse(candidate.get("robustness", {}), champion.get("robustness", {}))):
         return False, f"better on validation ({shown}), but worse in {'; '.join(worse)}"
     return True, f"better on validation: {shown}"
 
 
 def _worse(new: Mapping[str, float], old: Mapping[str, float]) -> Iterator[str]:
-    """Yield the trials in which `new` is worse than `old` beyond noise, of those that both had."""
+    """Yield the numbers in which `new` is worse than `old` beyond noise, of those that both had."""
     for name in sorted(new.keys() & old.keys()):
         group = name.split("/")[0]
         loss = (old[name] - new[name]) * (-1 if group in LESS_IS_BETTER else 1)

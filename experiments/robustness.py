@@ -1,7 +1,7 @@
-"""A digit network's trial: corruptions, drawings, what is no digit, honest probabilities.
+"""A digit network's examination: corruptions, drawings, what is no digit, honest probabilities.
 
 Everything is measured through a `Reader`, so that a torch net, its ONNX graph and its int8 graph
-are tried by the same code.
+are examined by the same code.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Card:
-    """What a trial found.
+    """What an examination found.
 
     Attributes:
         corruptions: kind -> share of the digits read right.
@@ -104,8 +104,8 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Trials:
-    """The pictures that a network is tried by; all uint8 [N, 28, 28].
+class Exam:
+    """The pictures that a network is examined by; all uint8 [N, 28, 28].
 
     Attributes:
         digits, y: digits that training has not seen, and what they are, int [N].
@@ -130,8 +130,8 @@ class Trials:
         each: int = EACH,
         pens: Sequence[int] = PENS,
         test: bool = False,
-    ) -> Trials:
-        """Return the trials with these digits, the same every time.
+    ) -> Exam:
+        """Return the examination with these digits, the same every time.
 
         Args:
             each: pictures of each kind at most.
@@ -152,30 +152,30 @@ class Trials:
         )
 
 
-def examine(read: Reader, trials: Trials, threshold: float) -> Card:
+def examine(read: Reader, exam: Exam, threshold: float) -> Card:
     """Return the card of what `read` reads; a score below `threshold` is a refusal."""
-    outputs = read(trials.digits)
+    outputs = read(exam.digits)
     scores = outputs["score"]
     right, kept, tiles = {}, {}, []
-    for kind, pictures in trials.corrupted.items():
+    for kind, pictures in exam.corrupted.items():
         bad = read(pictures)
-        y = trials.y[: len(pictures)]
+        y = exam.y[: len(pictures)]
         right[kind] = float((_said(bad) == y).mean())
         kept[kind] = float((bad["score"] >= threshold).mean())
         tiles += _surest_mistake(kind, pictures, y, bad)
-    drawn = {pen: read(pictures) for pen, pictures in trials.drawings.items()}
-    others = {kind: read(pictures)["score"] for kind, pictures in trials.others.items()}
+    drawn = {pen: read(pictures) for pen, pictures in exam.drawings.items()}
+    others = {kind: read(pictures)["score"] for kind, pictures in exam.others.items()}
     return Card(
         corruptions=right,
         tiles=tiles,
         kept=kept,
         pens=list(drawn),
-        drawings=_by_digit(trials.drawn, [_said(told) for told in drawn.values()]),
+        drawings=_by_digit(exam.drawn, [_said(told) for told in drawn.values()]),
         drawings_kept=float(np.mean([told["score"] >= threshold for told in drawn.values()])),
         scores=scores,
         threshold=threshold,
         refusals={kind: Refusal.of(scores, theirs, threshold) for kind, theirs in others.items()},
-        reliability=Reliability.of(outputs["probabilities"], trials.y),
+        reliability=Reliability.of(outputs["probabilities"], exam.y),
     )
 
 

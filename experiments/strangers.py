@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 
 from experiments.degrade import SIDE, box, clouds, uniform
 from models.canvas import Canvas
+from models.cnn import DIGITS as NONE
 
-NONE = 10  # the class of what is no digit
 STROKES, POINTS = 9, 20  # at most in a glyph; in each stroke
 # Of a one, in its heights: its lean, the width and the drop of its flag, half of its foot.
 ONE = ((-0.1, 0.45), (0.1, 0.4), (0.05, 0.4), (0.08, 0.3))
@@ -53,8 +53,7 @@ def strangers(count: int, noise: Generator) -> tuple[Tensor, Tensor]:
 def ones(count: int, noise: Generator) -> Tensor:
     """Return ones with a flag, upright or leaning, and every third one with a foot."""
     t = torch.linspace(0, 1, POINTS)
-    draw = (uniform(count, low, high, noise)[:, :, 0] for low, high in ONE)
-    lean, across, down, foot = draw
+    lean, across, down, foot = (uniform(count, *limits, noise)[:, :, 0] for limits in ONE)
     stem = torch.stack([lean * (1 - t), t.expand(count, -1)], 2)
     flag = torch.stack([lean - across * t, down * t], 2)
     base = torch.stack([foot * (2 * t - 1), torch.ones(count, POINTS)], 2)
@@ -70,17 +69,25 @@ def glyphs(count: int, noise: Generator) -> Tensor:
     ends[:, :, 1] = torch.where(straight, ends[:, :, ::2].mean(2), ends[:, :, 1] * 1.6 - 0.3)
     joint = torch.rand(count, STROKES, 1, generator=noise)
     for s in range(1, STROKES):  # goes on from the last stroke's end, or from its middle
-        on, off = (
-            torch.where(joint[:, s] < 0.4, ends[:, s - 1, 2], ends[:, s - 1, 1]),
-            ends[:, s, 0],
-        )
-        ends[:, s, 0] = torch.where(joint[:, s] < 0.7, on, off)
+        on = torch.where(joint[:, s] < 0.4, ends[:, s - 1, 2], ends[:, s - 1, 1])
+        ends[:, s, 0] = torch.where(joint[:, s] < 0.7, on, ends[:, s, 0])
     t = torch.linspace(0, 1, POINTS)[:, None]
     bend = torch.cat([(1 - t) ** 2, 2 * t * (1 - t), t**2], 1)  # quadratic Bezier curves
     path = (bend @ ends).flatten(1, 2)  # [N, points, 2]
     number = torch.randint(3, STROKES + 1, (count, 1), generator=noise)
     used = (torch.arange(STROKES) < number).repeat_interleave(POINTS, 1)[..., None]
     return _inked(path, used, uniform(count, 0.5, 1.3, noise))
+
+
+def tangles(count: int, noise: Generator) -> Tensor:
+    """Return closed lines that go round and across at random: sums of six waves."""
+    t = torch.linspace(0, 2 * torch.pi, 8 * POINTS)[:, None]
+    wave = torch.arange(1, 7)
+    size = torch.randn(2, count, 1, 6, generator=noise) / wave.sqrt()
+    phase = torch.rand(2, count, 1, 6, generator=noise) * 2 * torch.pi
+    path = (size * torch.cos(wave * t + phase)).sum(3).permute(1, 2, 0)
+    used = torch.ones(count, 8 * POINTS, 1, dtype=torch.bool)
+    return _inked(path, used, uniform(count, 0.4, 1.2, noise))
 
 
 def _inked(path: Tensor, used: Tensor, pen: Tensor) -> Tensor:
@@ -96,35 +103,24 @@ def _inked(path: Tensor, used: Tensor, pen: Tensor) -> Tensor:
     return (1.5 * ink).clamp(max=1)
 
 
-def tangles(count: int, noise: Generator) -> Tensor:
-    """Return closed lines that go round and across at random: sums of six waves."""
-    t = torch.linspace(0, 2 * torch.pi, 8 * POINTS)[:, None]
-    wave = torch.arange(1, 7)
-    size = torch.randn(2, count, 1, 6, generator=noise) / wave.sqrt()
-    phase = torch.rand(2, count, 1, 6, generator=noise) * 2 * torch.pi
-    path = (size * torch.cos(wave * t + phase)).sum(3).permute(1, 2, 0)
-    used = torch.ones(count, 8 * POINTS, 1, dtype=torch.bool)
-    return _inked(path, used, uniform(count, 0.4, 1.2, noise))
-
-
 def letters(count: int, noise: Generator) -> Tensor:
     """Return letters in print."""
-    every = printed(LETTERS)
+    every = alphabet()
     return every[torch.randint(len(every), (count,), generator=noise)].float() / 255
 
 
 @cache
-def printed(characters: str) -> Tensor:
-    """Return `characters` in each font, as MNIST's makers would have it: uint8 [N, 28, 28]."""
+def alphabet() -> Tensor:
+    """Return `LETTERS` in each font, as MNIST's makers would have them: uint8 [N, 28, 28]."""
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
     canvas, made = Canvas(), []
     for font in FONTS:
         face = ImageFont.truetype(Path(matplotlib.get_data_path(), f"fonts/ttf/{font}.ttf"), 80)
-        for character in characters:
+        for letter in LETTERS:
             page = Image.new("L", (160, 160))
-            ImageDraw.Draw(page).text((30, 30), character, fill=255, font=face)
+            ImageDraw.Draw(page).text((30, 30), letter, fill=255, font=face)
             made.append(canvas(torch.from_numpy(np.array(page)))[0])
     return torch.cat(made)
 
@@ -154,11 +150,8 @@ def static(count: int, noise: Generator) -> Tensor:
 def nearly_blank(count: int, noise: Generator) -> Tensor:
     """Return pages with nothing, a shade, a little noise or a few specks on them."""
     shade = uniform(count, 0, 1, noise) * _some(count, noise) * clouds(count, 2, noise)
-    grain = (
-        uniform(count, 0, 0.2, noise)
-        * _some(count, noise)
-        * torch.rand(count, SIDE, SIDE, generator=noise)
-    )
+    grain = uniform(count, 0, 0.2, noise) * _some(count, noise)
+    grain = grain * torch.rand(count, SIDE, SIDE, generator=noise)
     specks = _some(count, noise) * (torch.rand(count, SIDE, SIDE, generator=noise) < 0.01)
     return shade + grain + specks
 

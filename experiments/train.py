@@ -50,8 +50,8 @@ def train(request: Request) -> None:
         measured, logits = evaluate(job, net)
         run.metrics({**measured, "fit_seconds": seconds, "kept_epoch": kept.epoch})
         draw(job, net, history, logits, run)
-        trials = examine(job, net, facts, logits, run)
-        found = {"trials": trials, "test_accuracy": measured["test_accuracy"]}
+        robustness = examine(job, net, facts, logits, run)
+        found = {"robustness": robustness, "test_accuracy": measured["test_accuracy"]}
         version = register(job, net, kept, facts, found, run.id)
         promoted, reason = promote(version)
         run.tags({"registered": version, "promoted": promoted, "promotion_reason": reason})
@@ -100,15 +100,17 @@ def draw(
 def examine(
     job: Job, net: nn.Module, facts: Mapping[str, float], logits: Any, run: Recorder
 ) -> dict[str, float]:
-    """Put the net to its task's own trials, log what they find, and return their numbers."""
+    """Let the task examine the net, log what it finds, and return the numbers."""
     champion = tracking.champion(job.task.name)
-    theirs = champion.metadata.get("trials", {}) if champion else {}
+    theirs = champion.metadata.get("robustness", {}) if champion else {}
     found = job.task.examine(net, facts, job.splits, logits, theirs)
-    run.metrics({f"trials/{name}": v for name, v in {**found.numbers, **found.reported}.items()})
+    run.metrics(
+        {f"robustness/{name}": v for name, v in {**found.numbers, **found.reported}.items()}
+    )
     if found.table:
-        run.text("trials.md", found.table)
+        run.text("robustness.md", found.table)
     for name, figure in found.figures:
-        run.figure(f"trials/{name}", figure)
+        run.figure(f"robustness/{name}", figure)
     return dict(found.numbers)
 
 
@@ -124,7 +126,7 @@ def register(
 
     Args:
         facts: of its calibration, for its clients.
-        found: `test_accuracy`, and the numbers of its `trials`.
+        found: `test_accuracy`, and the numbers of its `robustness`.
     """
     from dataclasses import asdict
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 # Mean and standard deviation of the pixels of MNIST's 60,000 training images, as 0..1.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 SIDE = 28  # pixels of a digit's picture
-CLASSES = 11  # ten digits, and what is none
+DIGITS = 10  # classes 0 to 9; one more, of this number, says that it is none
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
@@ -78,7 +78,7 @@ class DigitCNN(nn.Module):
             side //= 2
         inner = nn.Linear(channels * side**2, hidden, bias=False)
         self.hidden = _block(inner, nn.BatchNorm1d(hidden), activation)
-        self.output = nn.Linear(hidden, CLASSES)
+        self.output = nn.Linear(hidden, DIGITS + 1)
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, image: Tensor) -> Tensor:

@@ -41,6 +41,9 @@ def test_results_are_of_the_recipes_that_stand() -> None:
         recipe = tasks.get(result["task"]).recipes[result["recipe"]]
         assert result["hparams"] == vars(recipe), name
         assert len(result["test_accuracy"]["values"]) >= 5
+    robust = record.load("robustness")
+    assert robust["hparams"] == vars(tasks.get("mnist").recipes["default"])
+    assert len(robust["default"]["test_accuracy"]["values"]) >= 5
 
 
 def test_the_example_is_the_well_known_net() -> None:

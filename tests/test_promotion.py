@@ -42,20 +42,20 @@ def test_reason_has_both_numbers() -> None:
     assert "0.9920" in reason and "0.9910" in reason
 
 
-def tried(**trials: float) -> dict:
-    return {"trials": {name.replace("__", "/"): value for name, value in trials.items()}}
+def robust(**numbers: float) -> dict:
+    return {"robustness": {name.replace("__", "/"): value for name, value in numbers.items()}}
 
 
-def test_worse_in_a_trial_beyond_noise_is_no_champion() -> None:
-    champion = version(0.990) | tried(corruption__fog=0.90, ece__validation=0.002)
-    slightly = version(0.992) | tried(corruption__fog=0.88, ece__validation=0.004)
+def test_less_robust_beyond_noise_is_no_champion() -> None:
+    champion = version(0.990) | robust(corruption__fog=0.90, ece__validation=0.002)
+    slightly = version(0.992) | robust(corruption__fog=0.88, ece__validation=0.004)
     assert verdict(slightly, champion)[0]
-    clearly = version(0.992) | tried(corruption__fog=0.80, ece__validation=0.002)
+    clearly = version(0.992) | robust(corruption__fog=0.80, ece__validation=0.002)
     promoted, reason = verdict(clearly, champion)
     assert not promoted and "corruption/fog (0.8000 against 0.9000" in reason
-    unsure = version(0.992) | tried(corruption__fog=0.95, ece__validation=0.02)
+    unsure = version(0.992) | robust(corruption__fog=0.95, ece__validation=0.02)
     assert not verdict(unsure, champion)[0]
 
 
-def test_a_champion_without_trials_is_judged_by_validation() -> None:
-    assert verdict(version(0.992) | tried(corruption__fog=0.1), version(0.991))[0]
+def test_a_champion_without_a_card_is_judged_by_validation() -> None:
+    assert verdict(version(0.992) | robust(corruption__fog=0.1), version(0.991))[0]

@@ -1,4 +1,4 @@
-"""What a network is tried by, what it is trained on beside digits, and what comes of it."""
+"""What a network is examined by, what it is trained on beside digits, and what comes of it."""
 
 import math
 
@@ -14,7 +14,7 @@ from experiments import calibration, nondigits, robustness, strangers, tasks
 from experiments.calibration import Reliability
 from experiments.corruptions import CORRUPTIONS, corrupted
 from experiments.degrade import WAYS, degraded
-from experiments.robustness import Trials
+from experiments.robustness import Exam
 from experiments.tasks.base import Split
 from export import quantize
 from tests.conftest import client
@@ -193,8 +193,8 @@ def says(digit: int, score: float):
 
 def test_card_of_one_who_always_says_three(digits) -> None:
     y = digits.test_labels[:200].astype(int)
-    trials = Trials.prepare(digits.test_images[:200], y, each=100, pens=(12, 30))
-    card = robustness.examine(says(3, 1.0), trials, threshold=2.0)
+    exam = Exam.prepare(digits.test_images[:200], y, each=100, pens=(12, 30))
+    card = robustness.examine(says(3, 1.0), exam, threshold=2.0)
     threes = (y[:100] == 3).mean()
     assert set(card.corruptions) == set(CORRUPTIONS)
     assert set(card.corruptions.values()) == {threes} and set(card.kept.values()) == {0.0}
@@ -221,17 +221,19 @@ def test_calibration_sets_temperature_and_threshold(small) -> None:
     assert refused == pytest.approx(robustness.REFUSED, abs=1 / len(val.x))
 
 
-def test_a_run_logs_its_trials(trained, store) -> None:
+def test_a_run_logs_its_robustness_card(trained, store) -> None:
     version = store.get_model_version_by_alias("mnist", "champion")
     run = store.get_run(version.run_id)
-    figures = {f.path for f in store.list_artifacts(version.run_id, "figures/trials")}
+    figures = {f.path for f in store.list_artifacts(version.run_id, "figures/robustness")}
     names = ("corruptions", "drawings", "reliability", "refusals", "worst_tiles")
-    assert figures == {f"figures/trials/{name}.png" for name in names}
-    assert "trials.md" in {f.path for f in store.list_artifacts(version.run_id)}
-    measured = {k.removeprefix("trials/") for k in run.data.metrics if k.startswith("trials/")}
+    assert figures == {f"figures/robustness/{name}.png" for name in names}
+    assert "robustness.md" in {f.path for f in store.list_artifacts(version.run_id)}
+    measured = {
+        k.removeprefix("robustness/") for k in run.data.metrics if k.startswith("robustness/")
+    }
     assert {"corruption/mean", "drawings/mean", "refused/blank", "test_ece"} <= measured
     gate = client(trained).get_model_version_by_alias("gate", "champion")
-    assert not any(k.startswith("trials/") for k in store.get_run(gate.run_id).data.metrics)
+    assert not any(k.startswith("robustness/") for k in store.get_run(gate.run_id).data.metrics)
 
 
 @pytest.fixture(scope="module")

@@ -125,7 +125,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Examination:
-    """What a task's own trials of a trained net found; a task without trials has an empty one.
+    """What a task found about a trained net beyond accuracy; empty where it looks no further.
 
     Attributes:
         numbers: what the promotion rule compares, by names GROUP/WHAT.
@@ -160,7 +160,7 @@ class Task:
         calibrate: trained net, validation split (tensors) -> facts that its clients need; what
             belongs into the net itself is set there.
         examine: trained and calibrated net, its facts, splits, test logits (numpy), the present
-            champion's numbers -> its trials.
+            champion's numbers -> how robust it is.
         space: what a search may vary.
         objective: the metric of `metrics.EpochMetrics` that a search optimises.
         mixed_precision: whether its training gains from bf16 where the hardware has it.

@@ -38,7 +38,8 @@ FEWEST = 24  # training digits that can be split: two for validation
 ARCHITECTURE = ("width", "stages", "depth", "fold", "hidden", "activation")
 WARPS = ("rotate", "scale", "shear", "shift")
 FAR = {"rotate": 25, "scale": 0.25, "shear": 0.3, "shift": 5}  # what `far` means
-DIGITS = 10  # and the network's class of this number: no digit
+LABELS = tuple("0123456789")
+DIGITS = len(LABELS)  # and the network's class of this number: no digit
 SPLIT_SEED = 0  # never the run's seed: validation accuracies of all runs compare
 
 
@@ -103,7 +104,7 @@ RECIPES = {
         fold=2,
     ),
     "default": MnistHparams(),
-    "best": MnistHparams(epochs=12, width=24, rotate=15, scale=0.15, shear=0.2, shift=2),
+    "best": MnistHparams(epochs=8, width=24, rotate=15, scale=0.15, shear=0.2, shift=2),
 }
 
 
@@ -135,7 +136,7 @@ def load(options: MnistOptions) -> Splits:
         train=Split(data.train_images[~val], labels[~val]),
         val=Split(data.train_images[val], labels[val]),
         test=Split(data.test_images, data.test_labels.astype(np.int64)),
-        labels=tuple("0123456789"),
+        labels=LABELS,
         name="not canonical MNIST" if data.foreign else "MNIST",
         source=data.source,
         digest=data.digest,
@@ -202,7 +203,7 @@ def augment(x: Tensor, y: Tensor, hparams: MnistHparams, noise: Generator) -> tu
     far = round(len(x) * hparams.far)
     if count := round(len(x) * hparams.strangers):
         strange, theirs = strangers(count, noise)
-        x, y = torch.cat([x, strange]), torch.cat([y, theirs])
+        x, y = torch.cat([x, strange.to(x.device)]), torch.cat([y, theirs.to(y.device)])
     if far or any(near.values()):
         parts = ((x[:far], FAR), (x[far:], near))
         x = torch.cat([warped(part, noise, **limits) for part, limits in parts if len(part)])
@@ -248,8 +249,8 @@ def examine(
 ) -> Examination:
     from experiments import robustness
 
-    trials = robustness.Trials.prepare(splits.val.x, splits.val.y)
-    card = robustness.examine(robustness.of_net(outputs, net), trials, facts["score_threshold"])
+    exam = robustness.Exam.prepare(splits.val.x, splits.val.y)
+    card = robustness.examine(robustness.of_net(outputs, net), exam, facts["score_threshold"])
     return robustness.written(card, splits.test.y, logits[:, :DIGITS], facts, champion)
 
 
