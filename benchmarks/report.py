@@ -179,7 +179,9 @@ def robust() -> Iterator[str]:
 
 def robustness(result: dict[str, Any]) -> Iterator[str]:
     """Yield all that a network withstands: what it reads, what it refuses, what fools it."""
-    yield from withstood(result, (name for name in result["default"] if name != "seconds"))
+    yield from withstood(
+        result, (n for n in result["default"] if n not in ("seconds", "temperature"))
+    )
     drawn = [
         [str(digit), *(f"{share:.1%}" for share in shares)]
         for digit, shares in enumerate(result["drawings"])

@@ -82,7 +82,7 @@ def test_figures_are_logged(store: MlflowClient) -> None:
         return {Path(file.path).stem for file in listed}
 
     both = {"architecture", "training", "predictions"}
-    assert figures("mnist") == both | {"confusion"}
+    assert figures("mnist") == both | {"confusion", "robustness"}
     assert figures("gate") == both | {"networks", "surfaces", "search"}
     assert figures("gate", "figures/search") == {"history", "importances"}
 

@@ -55,8 +55,8 @@ def test_graph_is_whole_and_named(trained: Path, file: str, name: str, dtype: in
 @pytest.mark.parametrize("batch", [1, 2, 257])
 def test_normalisation_is_inside_and_batch_is_free(trained: Path, digits, batch: int) -> None:
     session = onnxruntime.InferenceSession(trained / "model.onnx")
-    logits, probabilities = session.run(None, {"image": digits.test_images[:batch]})
-    assert logits.shape == probabilities.shape == (batch, 10)
+    logits, probabilities, score = session.run(None, {"image": digits.test_images[:batch]})
+    assert logits.shape == probabilities.shape == (batch, 10) and score.shape == (batch,)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
     assert (logits.argmax(1) == digits.test_labels[:batch]).mean() > 0.9
 

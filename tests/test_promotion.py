@@ -47,15 +47,15 @@ def robust(**numbers: float) -> dict:
 
 
 def test_less_robust_beyond_noise_is_no_champion() -> None:
-    champion = version(0.990) | robust(corruption__fog=0.90, ece__validation=0.002)
-    slightly = version(0.992) | robust(corruption__fog=0.88, ece__validation=0.004)
+    champion = version(0.990) | robust(corruption__rotate=0.90, ece__validation=0.002)
+    slightly = version(0.992) | robust(corruption__rotate=0.88, ece__validation=0.004)
     assert verdict(slightly, champion)[0]
-    clearly = version(0.992) | robust(corruption__fog=0.80, ece__validation=0.002)
+    clearly = version(0.992) | robust(corruption__rotate=0.80, ece__validation=0.002)
     promoted, reason = verdict(clearly, champion)
-    assert not promoted and "corruption/fog (0.8000 against 0.9000" in reason
-    unsure = version(0.992) | robust(corruption__fog=0.95, ece__validation=0.02)
+    assert not promoted and "corruption/rotate (0.8000 against 0.9000" in reason
+    unsure = version(0.992) | robust(corruption__rotate=0.95, ece__validation=0.02)
     assert not verdict(unsure, champion)[0]
 
 
 def test_a_champion_without_a_card_is_judged_by_validation() -> None:
-    assert verdict(version(0.992) | robust(corruption__fog=0.1), version(0.991))[0]
+    assert verdict(version(0.992) | robust(corruption__rotate=0.1), version(0.991))[0]
