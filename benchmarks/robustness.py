@@ -137,11 +137,13 @@ def attacked(net: nn.Module, x: np.ndarray, y: np.ndarray) -> dict[str, list[flo
     """
     import torch
 
+    from models.cnn import DIGITS
+
     images, truth = torch.tensor(x).float(), torch.tensor(y)
 
     def right(bad: Tensor) -> float:
         with torch.inference_mode():
-            return float((net(bad)[:, :10].argmax(1) == truth).float().mean())
+            return float((net(bad)[:, :DIGITS].argmax(1) == truth).float().mean())
 
     one = [right(fooled(net, images, truth, 255 * s, 1)) for s in STRENGTHS]
     many = [right(fooled(net, images, truth, 255 * s, STEPS)) for s in STRENGTHS]
@@ -153,11 +155,13 @@ def fooled(net: nn.Module, images: Tensor, truth: Tensor, most: float, steps: in
     import torch
     from torch.nn.functional import cross_entropy
 
+    from models.cnn import DIGITS
+
     bad = images.clone()
     pace = most if steps == 1 else 2.5 * most / steps
     for _ in range(steps):
         bad.requires_grad_(True)
-        loss = cross_entropy(net(bad)[:, :10], truth)
+        loss = cross_entropy(net(bad)[:, :DIGITS], truth)
         (slope,) = torch.autograd.grad(loss, bad)
         stepped = bad.detach() + pace * slope.sign()
         bad = stepped.clamp(images - most, images + most).clamp(0, 255)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 BINS = 15
-COLDEST, HOTTEST = 0.02, 50.0  # temperatures that are looked at
+COLDEST, HOTTEST = 0.2, 5.0  # so far the few digits of a small set are believed
 
 
 def temperature(logits: np.ndarray, y: np.ndarray) -> float:
@@ -66,4 +66,5 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     """Return how often a known sample has a higher score than an unknown one, ties as half."""
     from scipy.stats import mannwhitneyu
 
+    known, unknown = known.astype(np.float64), unknown.astype(np.float64)
     return float(mannwhitneyu(known, unknown).statistic / (len(known) * len(unknown)))

@@ -1,4 +1,4 @@
-"""Pictures that are no digits, by which a network's refusals are judged: never trained on."""
+"""Pictures that are no digits, to examine a network's refusals by; none is used in training."""
 
 import os
 from collections.abc import Mapping
@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Generator, Tensor
+from tqdm import tqdm
 
 from experiments.data import idx, strokes
+from experiments.errors import DataError
 from experiments.paths import DRAWINGS
 from models.canvas import Canvas
 
@@ -19,12 +21,14 @@ PENS = (12, 24)  # pixels, of scribbles and letters on a canvas of 400
 
 
 def nondigits(count: int, seed: int = 0, *, test: bool = False) -> Mapping[str, Tensor]:
-    """Return pictures by kind, uint8 [N, 28, 28], at most `count` of each; the same for a seed.
+    """Return pictures by kind, uint8 [N, 28, 28]; the same for a seed.
 
     Fashion-MNIST is left out where it is not installed ($FASHION_MNIST_DIR or Debian's package
     dataset-fashion-mnist).
 
     Args:
+        count: pictures of noise and of clothes, and of scribbles at most; blank pages and drawn
+            letters are as many as there are.
         test: take Fashion-MNIST's test pictures, else its training pictures.
     """
     noise = Generator().manual_seed(seed)
@@ -67,10 +71,16 @@ def letters() -> Tensor:
 
 
 def fashion(test: bool) -> Tensor | None:
-    """Return the pictures of Fashion-MNIST, or None where it is not installed."""
+    """Return the pictures of Fashion-MNIST, or None where it is not installed or is damaged."""
     folder = Path(os.environ.get("FASHION_MNIST_DIR") or FASHION)
     file = folder / f"{'t10k' if test else 'train'}-images-idx3-ubyte.gz"
-    return torch.tensor(idx.read(file, 3)[0]) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        return torch.tensor(idx.read(file, 3)[0])
+    except DataError as error:  # no reason to lose a training
+        tqdm.write(f"Fashion-MNIST is left out: {error}")
+        return None
 
 
 def pictures(drawings: list[strokes.Strokes], pens: tuple[int, ...]) -> Tensor:

@@ -26,7 +26,9 @@ def verdict(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) ->
 
     Only versions measured on the same data compare. Of two on different data, the one trained
     on the task's canonical data wins over the one that was not, and nothing else does. A version
-    that is better on validation has to be no less robust in anything, beyond `NOISE`.
+    that is better on validation has to be no less robust, beyond `NOISE`, in anything that both
+    cards hold; on the task's canonical data, since what is noise depends on how many digits there
+    are. A champion of the time before robustness cards gives way.
 
     Args:
         candidate, champion: what was stored with the versions: `data_digest`, `canonical`,
@@ -44,9 +46,13 @@ def verdict(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) ->
     shown = (
         f"validation accuracy {new[0]:.4f}, loss {-new[1]:.4g} against {old[0]:.4f}, {-old[1]:.4g}"
     )
+    if candidate.get("robustness") and not champion.get("robustness"):
+        return True, f"the champion has no robustness card; {shown}"
     if new <= old:
         return False, f"not better on validation: {shown}"
-    if worse := list(_worse(candidate.get("robustness", {}), champion.get("robustness", {}))):
+    if candidate["canonical"] and (
+        worse := list(_worse(candidate.get("robustness", {}), champion.get("robustness", {})))
+    ):
         return False, f"better on validation ({shown}), but worse in {'; '.join(worse)}"
     return True, f"better on validation: {shown}"
 

@@ -1,7 +1,8 @@
 """What training shows a network beside handwritten digits: mostly what is none.
 
 Outlier exposure: D. Hendrycks, M. Mazeika, T. Dietterich, "Deep Anomaly Detection with Outlier
-Exposure", 2019. What a network is judged by, in `nondigits.py`, is not among it.
+Exposure", 2019. Of what networks are examined by, in `nondigits.py`, noise and blank pages are
+akin to these; letters and scribbles are made in another way, and Fashion-MNIST is never seen.
 """
 
 from functools import cache
@@ -47,7 +48,7 @@ def strangers(count: int, noise: Generator) -> tuple[Tensor, Tensor]:
         which = (drawn == index).nonzero()[:, 0]
         if len(which):
             x[which] = kind(len(which), noise)
-    return x.clamp(0, 1) * 255, torch.where(drawn == 0, 1, NONE)
+    return x.clamp(0, 1) * 255, torch.where(drawn == list(KINDS).index(ones), 1, NONE)
 
 
 def ones(count: int, noise: Generator) -> Tensor:

@@ -74,7 +74,10 @@ def fit(job: Job, run: Recorder) -> tuple[nn.Module, list[EpochMetrics], float]:
 
 
 def evaluate(job: Job, net: nn.Module) -> tuple[dict[str, float], Any]:
-    """Return test metrics and the test logits, float32 [N, ...]; test is read here, only here."""
+    """Return test metrics and the test logits, float32 [N, ...]; test is read here, only here.
+
+    The net is calibrated by then: unlike `val_loss`, `test_loss` counts its temperature.
+    """
     from experiments.device import to_device
     from experiments.metrics import mean_loss_and_accuracy, predict
 

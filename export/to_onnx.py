@@ -24,7 +24,7 @@ from experiments.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
     import onnx
-    from torch import nn
+    from torch import Tensor, nn
 
     from experiments.tasks.base import Splits, Task
     from experiments.tracking import Recorder, Version
@@ -85,7 +85,11 @@ def export(task: "Task", version: "Version") -> tuple["onnx.ModelProto", "Parity
     onnx.checker.check_model(graph, full_check=True)
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     known = len(version.metadata["labels"])  # a net may say more than that in its own logits
-    parity = compare(lambda x: program(x)[:, :known], session, x, task.decide)
+
+    def registered(x: "Tensor") -> dict[str, "Tensor"]:
+        return {**task.outputs(net, x), "logits": program(x)[:, :known]}
+
+    parity = compare(registered, session, x, task.decide)
     if not parity.holds:
         raise ParityError(
             f"{version} as ONNX is not the same function: {parity}; expected all the same and at "

@@ -60,14 +60,23 @@ def _shade(gray: np.ndarray) -> np.ndarray:
     kept = np.ones(tiles.shape, bool)
     kept[2:-2, 2:-2] = False
     for degree in DEGREES:
-        y, x = (chebvander(np.linspace(-1, 1, side), degree) for side in tiles.shape)
+        freedom = [min(degree, side - 1) for side in tiles.shape]  # of a strip, next to none
+        y, x = _terms(tiles.shape, freedom)
         terms = np.einsum("yi,xj->yxij", y, x).reshape(*tiles.shape, -1)
         weights = np.linalg.lstsq(terms[kept], tiles[kept])[0]
         error = np.abs(terms @ weights - tiles)
         kept = error <= np.quantile(error, PAPER)
-    y, x = (chebvander(np.linspace(-1, 1, side), degree) for side in gray.shape)
-    surface = weights.reshape(degree + 1, -1)
+    y, x = _terms(gray.shape, freedom)
+    surface = weights.reshape(freedom[0] + 1, -1)
     return (y @ surface).astype(np.float32) @ x.T.astype(np.float32)
+
+
+def _terms(shape: tuple[int, ...], degrees: list[int]) -> list[np.ndarray]:
+    """Return Chebyshev polynomials up to a degree along each side: float64 [side, degree + 1]."""
+    return [
+        chebvander(np.linspace(-1, 1, side), degree)
+        for side, degree in zip(shape, degrees, strict=True)
+    ]
 
 
 def _tiles(page: np.ndarray) -> np.ndarray:

@@ -88,10 +88,10 @@ def test_comparison_sees_a_small_difference(trained: Path, digits) -> None:
     decide = torch.Tensor.argmax
 
     def other(by: float):
-        def reference(x: torch.Tensor) -> torch.Tensor:
+        def reference(x: torch.Tensor) -> dict[str, torch.Tensor]:
             logits = session.run(["logits"], {"image": x.numpy()})[0].copy()
             logits[:, 3] += by
-            return torch.from_numpy(logits)
+            return {"logits": torch.from_numpy(logits)}
 
         return reference
 

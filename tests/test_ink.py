@@ -125,3 +125,10 @@ def within_a_pixel(image: np.ndarray, digit: np.ndarray, levels: float) -> bool:
     least = ndimage.grey_erosion(digit, (3, 3)).astype(float)
     most = ndimage.grey_dilation(digit, (3, 3)).astype(float)
     return bool((image >= least - levels).all() and (image <= most + levels).all())
+
+
+@pytest.mark.parametrize("shape", [(2, 300), (300, 2), (1, 300), (1, 1), (12, 600)])
+def test_thin_shaded_strips_are_blank(shape: tuple[int, int]) -> None:
+    slope = np.linspace(50, 200, max(shape)).reshape([-1, 1] if shape[0] > shape[1] else [1, -1])
+    strip = np.broadcast_to(slope, shape).round().astype(np.uint8)
+    assert not ink.from_picture(Image.fromarray(strip)).any()

@@ -57,5 +57,18 @@ def test_less_robust_beyond_noise_is_no_champion() -> None:
     assert not verdict(unsure, champion)[0]
 
 
-def test_a_champion_without_a_card_is_judged_by_validation() -> None:
-    assert verdict(version(0.992) | robust(corruption__rotate=0.1), version(0.991))[0]
+def test_a_champion_without_a_card_gives_way() -> None:
+    promoted, reason = verdict(version(0.98) | robust(corruption__rotate=0.1), version(0.99))
+    assert promoted and "no robustness card" in reason
+
+
+def test_noise_is_known_for_canonical_data_only() -> None:
+    own = {"canonical": False}
+    champion = version(0.990) | robust(corruption__rotate=0.90) | own
+    assert verdict(version(0.992) | robust(corruption__rotate=0.5) | own, champion)[0]
+
+
+def test_noise_goes_by_name_before_group() -> None:
+    champion = version(0.990) | robust(corruption__fog=0.90, refused__fashion_mnist=0.98)
+    assert verdict(version(0.992) | robust(corruption__fog=0.82), champion)[0]
+    assert not verdict(version(0.992) | robust(corruption__fog=0.80), champion)[0]

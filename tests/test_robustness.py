@@ -125,6 +125,12 @@ def test_augmented_batches_carry_their_labels(images, digits) -> None:
     hparams = task.hparams(strangers=0.25, far=0.5, degrade=0.5)
     x, labels = task.augment(images, y, hparams, Generator().manual_seed(0))
     assert len(x) == len(labels) == 500 and torch.equal(labels[:400], y)
+    assert set(labels[400:].tolist()) == {1, strangers.NONE}
+    moved = task.augment(
+        images, y, task.hparams(strangers=0, far=0.5, degrade=0), Generator().manual_seed(0)
+    )[0]
+    change = (moved - images).abs().flatten(1).mean(1)
+    assert change[:200].mean() > 1.3 * change[200:].mean()
     still = {"rotate": 0, "scale": 0, "shear": 0, "shift": 0}
     plain = task.hparams(strangers=0, far=0, degrade=0, **still)
     same, _ = task.augment(images, y, plain, Generator())
@@ -154,6 +160,8 @@ def test_auroc_by_counting() -> None:
     known, unknown = random.integers(0, 20, 60), random.integers(-5, 12, 40)
     pairs = [(k > u) + 0.5 * (k == u) for k in known for u in unknown]
     assert calibration.auroc(known, unknown) == pytest.approx(np.mean(pairs))
+    high, low = np.linspace(1, 2, 10_001, dtype=np.float32), np.zeros(2001, np.float32)
+    assert calibration.auroc(high, low) == 1
 
 
 def test_what_is_no_digit() -> None:

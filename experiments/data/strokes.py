@@ -26,7 +26,7 @@ HOW = "Write it anew with: python -m benchmarks.draw"
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is drawn, in which way ("7 with a bar"), and the strokes, in canvas sides."""
+    """A digit or letter, the way it is written ("7 with a bar"), its strokes in canvas sides."""
 
     label: str
     shape: str

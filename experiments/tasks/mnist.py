@@ -233,6 +233,7 @@ def calibrate(net: nn.Module, val: Split) -> dict[str, float]:
     from experiments import calibration, robustness
     from experiments.metrics import predict
 
+    net.get_buffer("temperature").fill_(1)
     logits = predict(net, val.x)[:, :DIGITS].cpu().numpy()
     temperature = calibration.temperature(logits, val.y.cpu().numpy())
     net.get_buffer("temperature").fill_(temperature)
