@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from models.canvas import Canvas
-from models.cnn import MNIST_MEAN, MNIST_STD, DigitCNN
+from models.cnn import DIGITS, MNIST_MEAN, MNIST_STD, DigitCNN
 from models.mlp import ACTIVATIONS, GateBank
 
 
@@ -27,7 +27,7 @@ def test_normalisation_is_inside_and_from_the_training_images(digits) -> None:
 @pytest.mark.parametrize("depth", [1, 2])
 def test_digit_net_of_any_shape(fold: int, stages: int, depth: int) -> None:
     net = DigitCNN(width=4, stages=stages, depth=depth, fold=fold).eval()
-    assert net(torch.zeros(2, 28, 28)).shape == (2, 10)
+    assert net(torch.zeros(2, 28, 28)).shape == (2, DIGITS + 1)
     kinds = [type(module).__name__ for module in net.modules()]
     assert kinds.count("Conv2d") == 1 + depth * (stages - 1)
     assert kinds.count("PixelUnshuffle") == fold - 1 and kinds.count("MaxPool2d") == stages
@@ -36,7 +36,7 @@ def test_digit_net_of_any_shape(fold: int, stages: int, depth: int) -> None:
 def test_digit_net_takes_bytes_and_floats_alike() -> None:
     net, image = DigitCNN().eval(), torch.randint(0, 256, (3, 28, 28), dtype=torch.uint8)
     assert torch.equal(net(image), net(image.float()))
-    assert net(image).shape == (3, 10)
+    assert net(image).shape == (3, DIGITS + 1)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -105,3 +105,10 @@ def test_canvas_keeps_the_aspect() -> None:
 def test_blank_canvas(shape: tuple[int, int]) -> None:
     image, box, ink = Canvas()(torch.zeros(shape, dtype=torch.uint8))
     assert not image.any() and not box.any() and not ink.any()
+
+
+def test_temperature_divides_the_logits() -> None:
+    net, image = DigitCNN().eval(), torch.randint(0, 256, (3, 28, 28))
+    before = net(image)
+    net.temperature.fill_(0.5)
+    torch.testing.assert_close(net(image), 2 * before)
