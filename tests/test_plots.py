@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from torch import nn
 
 from experiments.layers import describe
-from experiments.plots import architecture, gates, search, style, training
+from experiments.plots import architecture, gates, robustness, search, style, training
 from experiments.plots import digits as digit_plots
 from models.cnn import DigitCNN
 
@@ -104,7 +104,7 @@ def test_architecture_shows_layers_shapes_and_activations() -> None:
     layers = describe(DigitCNN(), torch.zeros(2, 28, 28, dtype=torch.uint8))
     figure = architecture.blocks(layers, "image", (28, 28))
     said = "\n".join(texts(figure))
-    assert figure.get_suptitle() == "98,682 parameters in 5 weighted layers"
+    assert figure.get_suptitle() == "98,811 parameters in 5 weighted layers"
     for part in ("28 × 28", "32 × 6 × 6", "conv 3×3, 32 → 64", "GELU", "linear 576 → 128"):
         assert part in said
 
@@ -148,3 +148,33 @@ def test_pareto_marks_the_front_in_every_panel() -> None:
             (values[3][index], 0.7),
             (values[0][index], 0.9),
         ]
+
+
+def test_corruptions_are_sorted_and_stand_beside_the_champions() -> None:
+    figure = robustness.corruptions({"fog": 0.5, "dotted_line": 0.9}, {"fog": 0.7})
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [0.5, 0.9]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["fog", "dotted line"]
+    assert "70.0% right" in figure.get_suptitle() and "fog is the hardest" in figure.get_suptitle()
+    assert axes.lines[0].get_xdata()[0] == 0.7
+
+
+def test_drawings_name_the_hardest_digit_and_pen() -> None:
+    right = np.ones((10, 2))
+    right[4, 1] = 0.75
+    figure = robustness.drawings(right, (6, 40))
+    assert "hardest: 4 with a pen of 40 px" in figure.get_suptitle()
+    assert "75.0%" in {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_refusals_cost_what_they_cost() -> None:
+    digits, others = np.arange(100.0), np.arange(-50.0, 50.0)
+    figure = robustness.refusals(digits, {"letters": (others, 0.875)}, threshold=10.0)
+    curve = figure.axes[1].lines[0]
+    assert "letters" in figure.get_suptitle()
+    assert curve.get_ydata()[-1] == 1 and curve.get_ydata()[0] == pytest.approx(0.51, abs=0.01)
+
+
+def test_adversaries_say_when_half_is_lost() -> None:
+    shares = {"FGSM": np.array([[1, 0.9], [1, 0.8]]), "PGD": np.array([[1, 0.4], [1, 0.5]])}
+    assert "0.1 of full ink" in robustness.adversaries((0.0, 0.1), shares).get_suptitle()

@@ -123,7 +123,7 @@ def refusals(
     style.tidy(spread, "Scores", "score: log-odds of a digit", "")
     rows = {"digits": digits} | {kind: scores for kind, (scores, _) in others.items()}
     parts = spread.boxplot(
-        list(rows.values()), vert=False, whis=(1, 99), sym="", tick_labels=list(rows)
+        list(rows.values()), orientation="horizontal", whis=(1, 99), sym="", tick_labels=list(rows)
     )
     for median in parts["medians"]:
         median.set_color(style.VERMILION)
