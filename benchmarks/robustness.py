@@ -88,10 +88,9 @@ def examined(read: Reader, exam: Exam, facts: Mapping[str, float]) -> dict[str, 
     from experiments.robustness import examine
 
     card = examine(read, exam, facts["score_threshold"])
-    right = read(exam.digits)["probabilities"].argmax(1) == exam.y
     numbers = card.numbers()
     return {
-        "test_accuracy": float(right.mean()),
+        "test_accuracy": card.reliability.overall,
         "test_ece": numbers.pop("ece/validation"),  # these digits are the test set's
         "refused/digits": float((card.scores < card.threshold).mean()),
         "temperature": facts.get("temperature", 1.0),

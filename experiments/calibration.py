@@ -55,6 +55,11 @@ class Reliability:
         return cls(counts, confidence, accuracy)
 
     @property
+    def overall(self) -> float:
+        """Return the share right of all samples, 0 to 1."""
+        return float((self.counts * self.accuracy).sum() / self.counts.sum())
+
+    @property
     def error(self) -> float:
         """Return the expected calibration error, 0 to 1: the mean gap, bins weighted by count."""
         return float(

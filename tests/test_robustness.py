@@ -153,6 +153,7 @@ def test_calibration_error_by_hand() -> None:
     found = Reliability.of(probabilities, np.array([0, 1, 0, 0]))
     # bins 13 (two of 0.9, one right), 9 (0.6, right), 10 (0.7, wrong)
     assert found.error == pytest.approx((2 * 0.4 + 0.4 + 0.7) / 4)
+    assert found.overall == pytest.approx(0.5)
 
 
 def test_auroc_by_counting() -> None:
