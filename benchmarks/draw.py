@@ -12,9 +12,8 @@ import numpy as np
 
 from experiments import cli
 from experiments.data.strokes import Drawing, Hand, Strokes, spline, timed, write
-from experiments.paths import ROOT
+from experiments.paths import DRAWINGS
 
-FOLDER = ROOT / "tests" / "data"
 HOLED = "04689"  # drawn larger: a thick pen must leave their holes open
 DIGITS = {
     "0 closed": "32,0 17,7 6,25 2,50 6,75 17,93 32,100 47,93 58,75 62,50 58,25 47,7 34,1",
@@ -185,10 +184,10 @@ def _json(found: list[Drawing]) -> str:
 @click.command("benchmarks.draw")
 def command() -> None:
     """Write the drawings that the tests read."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    DRAWINGS.mkdir(parents=True, exist_ok=True)
     for name, text in texts().items():
-        (FOLDER / name).write_text(text)
-        click.echo(f"{FOLDER / name}: {text.count('label')} drawings, {len(text) / 1000:.0f} kB")
+        (DRAWINGS / name).write_text(text)
+        click.echo(f"{DRAWINGS / name}: {text.count('label')} drawings, {len(text) / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

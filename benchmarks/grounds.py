@@ -17,6 +17,7 @@ from PIL import Image
 from benchmarks import record
 from experiments import cli
 from experiments.data import mnist
+from experiments.robustness import in_batches
 from serve import ink
 from serve.predictor import OnnxPredictor
 
@@ -50,8 +51,7 @@ def command(model: Path, workers: int) -> None:
 
 def classes(predictor: OnnxPredictor, images: np.ndarray) -> np.ndarray:
     """Return what the model says of images, uint8 [N, 28, 28]: int [N]."""
-    batches = np.array_split(images, max(1, len(images) // 500))
-    return np.concatenate([predictor(batch)["probabilities"].argmax(1) for batch in batches])
+    return in_batches(predictor)(images)["probabilities"].argmax(1)
 
 
 def seen(ground: str, start: int) -> np.ndarray:

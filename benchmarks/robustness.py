@@ -113,6 +113,7 @@ def int8_reader(job: Job, net: nn.Module) -> Reader:
     """Return the net's int8 graph as a reader."""
     import onnxruntime
 
+    from experiments.robustness import in_batches
     from export import quantize, to_onnx
 
     graph = to_onnx.to_graph(job.task, net, job.splits.test.x[:2], {})
@@ -121,11 +122,9 @@ def int8_reader(job: Job, net: nn.Module) -> Reader:
     names = [output.name for output in session.get_outputs()]
 
     def read(images: np.ndarray) -> Mapping[str, np.ndarray]:
-        batches = [images[start : start + 500] for start in range(0, len(images), 500)]
-        parts = [session.run(names, {job.task.input.name: batch}) for batch in batches]
-        return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+        return dict(zip(names, session.run(names, {job.task.input.name: images}), strict=True))
 
-    return read
+    return in_batches(read)
 
 
 def attacked(net: nn.Module, x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:

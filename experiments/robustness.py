@@ -19,6 +19,7 @@ from experiments import calibration, nondigits
 from experiments.calibration import Reliability
 from experiments.corruptions import CORRUPTIONS, corrupted
 from experiments.data import strokes
+from experiments.metrics import EVAL_BATCH
 from experiments.paths import DRAWINGS
 from experiments.tasks.base import Examination
 
@@ -264,17 +265,25 @@ def _figures(
 
 def of_net(outputs: Callable[[Any, Tensor], Mapping[str, Tensor]], net: Any) -> Reader:
     """Return the reader that a torch net is, by its task's `outputs`; on the net's device."""
-    from experiments.metrics import EVAL_BATCH
-
     device = next(net.parameters()).device
 
     @torch.inference_mode()
     def read(images: np.ndarray) -> Mapping[str, np.ndarray]:
-        batches = torch.tensor(images).to(device).split(EVAL_BATCH)
-        parts = [outputs(net.eval(), batch) for batch in batches]
-        return {k: torch.cat([part[k] for part in parts]).cpu().numpy() for k in parts[0]}
+        told = outputs(net.eval(), torch.tensor(images).to(device))
+        return {name: value.cpu().numpy() for name, value in told.items()}
 
-    return read
+    return in_batches(read)
+
+
+def in_batches(read: Reader) -> Reader:
+    """Return `read` for any number of pictures, given to it in batches."""
+
+    def read_all(images: np.ndarray) -> Mapping[str, np.ndarray]:
+        starts = range(0, len(images), EVAL_BATCH)
+        parts = [read(images[start : start + EVAL_BATCH]) for start in starts]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    return read_all
 
 
 def _plain(kind: str) -> str:

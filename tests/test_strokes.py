@@ -207,7 +207,7 @@ def test_scribbles_are_long_and_cross_the_canvas() -> None:
 
 
 def test_the_command_writes_the_very_same_files(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(draw, "FOLDER", tmp_path)
+    monkeypatch.setattr(draw, "DRAWINGS", tmp_path)
     assert CliRunner().invoke(draw.command, [], catch_exceptions=False).exit_code == 0
     for name in ("drawings.json", "letters.json"):
         assert (tmp_path / name).read_text() == (DATA / name).read_text()
