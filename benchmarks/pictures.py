@@ -1,4 +1,4 @@
-"""The README's pictures, made anew from what is trained: python -m benchmarks.pictures
+"""The gallery and the README's pictures, from what is trained: python -m benchmarks.pictures
 
 Needs a champion of each task, exported, the packages of tests/requirements.txt, and chromium.
 The page is served and drawn on by a real browser; the figures are the champions' own, made smaller.
@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from PIL import Image
@@ -19,20 +21,17 @@ from playwright.sync_api import Page, sync_playwright
 from experiments import cli, tracking
 from experiments.errors import UserError
 from experiments.paths import ROOT
+from experiments.report_page import CHAPTERS, Source
 
-IMAGES = ROOT / "docs" / "images"
-FIGURES = {
-    "gate": ("surfaces", "networks"),
-    "mnist": (
-        "architecture",
-        "training",
-        "predictions",
-        "robustness/corruptions",
-        "robustness/drawings",
-        "robustness/refusals",
-    ),
-}
-WIDTH, COLOURS = 900, 200  # pixels, and entries of the palette: enough to read, small to keep
+IMAGES, GALLERY = ROOT / "docs" / "images", ROOT / "docs" / "gallery.md"
+TASKS = {"gate": "Logic gates", "mnist": "Handwritten digits"}
+WIDTH, COLOURS = 900, 128  # pixels, and entries of the palette: enough to read, small to keep
+HEAD = """# Gallery
+
+What one training of each task leaves behind, in the order of their reports. \
+Each picture says what it found; below it stands what to look for, and what it \
+cannot show. `python -m benchmarks.pictures` makes this page anew from the exported champions.
+"""
 THREE = [
     (0.32, 0.25),
     (0.5, 0.17),
@@ -46,14 +45,10 @@ THREE = [
 
 @click.command("benchmarks.pictures")
 def command() -> None:
-    """Write docs/images."""
+    """Write docs/gallery.md and docs/images."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    client = tracking.connect()
-    for task, names in FIGURES.items():
-        champion = tracking.find(f"models:/{task}@{tracking.CHAMPION}")
-        for name in names:
-            figure = client.download_artifacts(champion.run_id, f"figures/{name}.png")
-            shrink(Path(figure), IMAGES / f"{task}-{Path(name).name}.png")
+    sources = {name: Source.of(tracking.find(f"models:/{name}@champion")) for name in TASKS}
+    GALLERY.write_text(HEAD + "".join(map(chapter, sources.values())))
     chromium = shutil.which("chromium")
     if chromium is None:
         raise UserError("chromium is needed for the screenshots; Debian has it as a package.")
@@ -70,6 +65,28 @@ def command() -> None:
             screenshots(page, f"http://127.0.0.1:{port}")
     finally:
         server.terminate()
+
+
+def chapter(source: Source) -> str:
+    """Keep the pictures of a version small, and return the page's part on them."""
+    task, command = source.version.metadata["task"], source.record.tags["command"]
+    lines = [f"\n## {TASKS[task]}\n\n`{command}`\n"]
+    for folder, entries in source.chapters():
+        lines.append(f"\n### {CHAPTERS[folder]}\n")
+        for entry in entries:
+            lines.append(f"\n{shown(source, entry)}\n\n{entry['look']} {entry['limit']}\n")
+    return "".join(lines)
+
+
+def shown(source: Source, entry: Mapping[str, Any]) -> str:
+    """Return the picture of an entry, kept small, as Markdown; or why there is none."""
+    if "left_out" in entry:
+        return f"`{entry['name']}` was not drawn: {entry['left_out']}"
+    file = source.folder / entry["file"]
+    target = IMAGES / source.version.metadata["task"] / entry["file"]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(file, target) if target.suffix == ".gif" else shrink(file, target)
+    return f"![{entry['title'] or entry['name']}]({target.relative_to(GALLERY.parent)})"
 
 
 def screenshots(page: Page, url: str) -> None:

@@ -28,14 +28,17 @@ def choose_precision(name: str, task: Task, device: torch.device) -> str:
     """Return `name`, or for `auto` bf16 where the task gains and the hardware has it, else fp32."""
     if name != "auto":
         return name
-    if not task.mixed_precision:
-        return "fp32"
+    return "bf16" if task.mixed_precision and has_bf16(device) else "fp32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Return whether the device computes in bf16, rather than imitating it."""
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         has = torch.cpu.get_capabilities()
-        return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
-    return "fp32"
+        return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return False
 
 
 def to_device(split: Split, device: torch.device) -> Split:

@@ -66,6 +66,7 @@ def fit(
     group: Group = ALONE,
     resume: State | None = None,
     after_step: Callable[[Callable[[], State]], None] = lambda snapshot: None,
+    watch: Callable[[int, int], None] = lambda done, steps: None,
 ) -> Iterator[EpochMetrics]:
     """Train `net` in place; when the iterator is exhausted it holds its best epoch's weights.
 
@@ -77,6 +78,8 @@ def fit(
         resume: where an interrupted training of the same settings stood; it goes on from there,
             and its earlier epochs are yielded again.
         after_step: called between steps with a function that takes the state of that moment.
+        watch: called before the first step and after each, with the steps done and of all; it may
+            look at the net, set to evaluation.
 
     Yields:
         EpochMetrics every `hparams.eval_every` epochs and after the last.
@@ -90,6 +93,8 @@ def fit(
     if resume is not None:
         course.restore(resume)
     yield from course.history
+    if not course.optimizer.done:
+        watch(0, steps)
     autocast = torch.autocast(
         train.x.device.type, PRECISIONS[precision], enabled=precision != "fp32"
     )
@@ -108,6 +113,7 @@ def fit(
         (loss.sum(0) / whole).sum().backward()
         group.add_gradients(net)
         course.optimizer.step()
+        watch(step, steps)
         if step == steps or step % (order.batches * hparams.eval_every) == 0:
             kept, epoch = task.choose(net, val), math.ceil(step / order.batches)
             means = group.total(course.meter).means()

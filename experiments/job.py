@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from experiments import checkpoint, cli, parallel
 from experiments import device as devices
+from experiments.album import Album
 from experiments.checkpoint import Keeper
 from experiments.fit import State, fit, initialise
 from experiments.metrics import EpochMetrics
@@ -77,10 +78,18 @@ class Job:
         """Return a fresh net on the device; the same every time."""
         return initialise(self.task, self.splits, self.hparams, self.seed).to(self.device)
 
-    def fit(self, net: nn.Module, title: str) -> Iterator[EpochMetrics]:
+    def album(self) -> Album:
+        """Return the album of the fit with these hyper-parameters."""
+        folder = self._checkpoints()
+        return Album(folder and folder / "album")
+
+    def fit(self, net: nn.Module, title: str, album: Album | None = None) -> Iterator[EpochMetrics]:
         """Train `net` as `fit.fit` does, under a progress bar called `title`.
 
         A fit of the same settings that was interrupted goes on from its checkpoint.
+
+        Args:
+            album: takes in moments of the training; None for none.
         """
         resume = self._interrupted()
         if self.group.size > 1:
@@ -94,7 +103,7 @@ class Job:
             leave=False,
             disable=None,  # no bar where no terminal is
         ) as bar:
-            for metrics in self._epochs(net, resume):
+            for metrics in self._epochs(net, resume, album):
                 bar.set_postfix_str(f"val {metrics.val_accuracy:.2%}, loss {metrics.val_loss:.3g}")
                 bar.update(metrics.epoch - bar.n)
                 yield metrics
@@ -110,9 +119,16 @@ class Job:
                     break
         self.group.end()
 
-    def _epochs(self, net: nn.Module, resume: State | None) -> Iterator[EpochMetrics]:
+    def _epochs(
+        self, net: nn.Module, resume: State | None, album: Album | None = None
+    ) -> Iterator[EpochMetrics]:
         """Fit, keeping checkpoints and the group's processes together."""
         leads = self.group.rank == 0
+
+        def watch(done: int, steps: int) -> None:
+            if album is not None:
+                album.take(done, steps, lambda: self.task.watch(net, self.val))
+
         keeper = Keeper(self._checkpoints() if leads else None)
         epochs = fit(
             self.task,
@@ -125,6 +141,7 @@ class Job:
             group=self.group,
             resume=resume,
             after_step=keeper.after_step,
+            watch=watch,
         )
         with cli.deferring(), self.group.normalising(net), self.group.telling():
             for metrics in epochs:
@@ -152,6 +169,11 @@ class Job:
         settings = json.dumps([asdict(self.hparams), self.seed, self.splits.digest, self.precision])
         return self.folder / f"fit-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
+    def settings(self) -> str:
+        """Return a short name that fits of the same settings share, whatever their seed."""
+        settings = [self.task.name, asdict(self.hparams), self.splits.digest]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
     def named_hparams(self) -> dict[str, object]:
         """Return the hyper-parameters as `hparams/NAME`, apart from the options as given."""
         return {f"hparams/{name}": value for name, value in asdict(self.hparams).items()}
@@ -167,6 +189,10 @@ class Job:
             "data_name": self.splits.name,
             "data_source": self.splits.source,
             "data_digest": self.splits.digest,
+            "data_sizes": " / ".join(
+                f"{len(part.x):,}"
+                for part in (self.splits.train, self.splits.val, self.splits.test)
+            ),
             "data_canonical": self.splits.canonical,
             "data_exhaustive": self.splits.exhaustive,
         }

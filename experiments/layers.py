@@ -1,7 +1,9 @@
 """What a network is made of: its layers in the order in which a sample passes them."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,6 +20,9 @@ class Layer:
         detail: kernel, channels or other figures in a few words; may be empty.
         shape: of its output for one sample.
         parameters: how many numbers it learns.
+        kernel: height and width of the window that it moves over its input; empty if none.
+        activation: name of its activation function; empty if it has none.
+        macs: multiply-adds for one sample, of convolutions and linear layers; 0 for all others.
     """
 
     name: str
@@ -25,6 +30,9 @@ class Layer:
     detail: str
     shape: tuple[int, ...]
     parameters: int
+    kernel: tuple[int, ...] = ()
+    activation: str = ""
+    macs: int = 0
 
 
 @torch.inference_mode()
@@ -35,9 +43,7 @@ def describe(net: nn.Module, example: Tensor) -> list[Layer]:
 
     def record(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, _: Any, output: Tensor) -> None:
-            parameters = sum(p.numel() for p in module.parameters())
-            kind = type(module).__name__
-            layers.append(Layer(name, kind, _detail(module), tuple(output.shape[1:]), parameters))
+            layers.append(_layer(name, module, tuple(output.shape[1:])))
 
         return hook
 
@@ -51,14 +57,67 @@ def describe(net: nn.Module, example: Tensor) -> list[Layer]:
     return layers
 
 
+def dense(sizes: Sequence[int], activations: Sequence[str]) -> list[Layer]:
+    """Return the layers of a fully connected net that has no modules of its own for them.
+
+    Args:
+        sizes: units of each layer, the inputs first.
+        activations: name of the activation of each layer after the inputs.
+    """
+    return [
+        Layer(
+            name="output" if number == len(sizes) - 1 else f"hidden {number}",
+            kind="Linear",
+            detail=f"{before} → {after}",
+            shape=(after,),
+            parameters=(before + 1) * after,
+            activation=activation,
+            macs=before * after,
+        )
+        for number, ((before, after), activation) in enumerate(
+            zip(pairwise(sizes), activations, strict=True), start=1
+        )
+    ]
+
+
+def _layer(name: str, module: nn.Module, shape: tuple[int, ...]) -> Layer:
+    kind = type(module).__name__
+    return Layer(
+        name=name,
+        kind=kind,
+        detail=_detail(module),
+        shape=shape,
+        parameters=sum(p.numel() for p in module.parameters()),
+        kernel=_kernel(module),
+        activation=kind if type(module).__module__ == nn.ReLU.__module__ else "",
+        macs=_macs(module, shape),
+    )
+
+
 def _detail(module: nn.Module) -> str:
+    window = "×".join(map(str, _kernel(module)))
     if isinstance(module, nn.Conv2d):
-        height, width = module.kernel_size
-        return f"{height}×{width}, {module.in_channels} → {module.out_channels}"
+        return f"{window}, {module.in_channels} → {module.out_channels}"
     if isinstance(module, nn.Linear):
         return f"{module.in_features} → {module.out_features}"
+    return window
+
+
+def _kernel(module: nn.Module) -> tuple[int, ...]:
+    if isinstance(module, nn.Conv2d):
+        return tuple(module.kernel_size)
     if isinstance(module, nn.MaxPool2d):
-        return f"{module.kernel_size}×{module.kernel_size}"
+        side = module.kernel_size
+        return tuple(side) if isinstance(side, tuple) else (side, side)
     if isinstance(module, nn.PixelUnshuffle):
-        return f"{module.downscale_factor}×{module.downscale_factor}"
-    return ""
+        return (module.downscale_factor, module.downscale_factor)
+    return ()
+
+
+def _macs(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """Each weight is multiplied once for each place of the output that it serves."""
+    if isinstance(module, nn.Conv2d):
+        return module.weight.numel() * math.prod(shape[1:])
+    if isinstance(module, nn.Linear):
+        return module.weight.numel() * math.prod(shape[:-1])
+    return 0

@@ -135,6 +135,7 @@ def command(gate: str, starts: int, seed: int) -> None:
     from tqdm import tqdm
 
     from experiments.plots import luck as plots
+    from experiments.plots import style
 
     name, *more = truth_table.parse(gate)
     if more:
@@ -146,7 +147,7 @@ def command(gate: str, starts: int, seed: int) -> None:
         for cell in tqdm(measure(gate, starts, seed), total=kinds, unit="kind", disable=None):
             cli.stop_if_interrupted()
             cells.append(cell)
-        run.figure("luck", plots.luck(name, cells))
+        run.file("figures/luck.png", style.png(plots.luck(name, cells)))
         run.text("luck.md", table(cells))
     click.echo(table(cells))
 

@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 import click
 from pydantic import ValidationError
 
-from experiments import tasks
+from experiments import gallery, tasks
 from experiments.errors import UserError, without_password
+from experiments.gallery import Level
 from experiments.paths import STORE
 from experiments.tasks.base import DataOptions, Hparams, Task
 
@@ -51,11 +52,14 @@ class Request:
     study: str | None = None
     storage: str | None = None
     workers: int = 1
+    figures: Level = "all"
     afresh: bool = False
 
     def options(self) -> dict[str, Any]:
         """Return what was asked for, apart from the hyper-parameters, by the options' names."""
-        names = ("recipe", "trials", "seed", "device", "precision", "study", "workers")
+        names = (
+            "recipe", "trials", "seed", "device", "precision", "figures", "study", "workers"
+        )  # fmt: skip
         return {
             "task": self.task.name,
             **{name: getattr(self, name) for name in names},
@@ -102,6 +106,10 @@ class Request:
         asked = self.options() | dataclasses.asdict(self.hparams)
         changed = {n: v for n, v in asked.items() if v != usual[n] or n in ("task", "trials")}
         return " ".join(f"-P {name}={value}" for name, value in changed.items())
+
+    def as_command(self) -> str:
+        """Return the command that trains this."""
+        return f"mlflow run . -e train {self.as_parameters()}"
 
     def _recipe(self) -> Hparams:
         return self.task.recipes[self.recipe]
@@ -163,6 +171,13 @@ def _common() -> list[click.Parameter]:
             **show,
         ),
         click.Option(
+            ["--figures"],
+            type=click.Choice(gallery.LEVELS),
+            default="all",
+            help="Which pictures to draw: none, the few that most people look at, or all.",
+            **show,
+        ),
+        click.Option(
             ["--aims"],
             default="auto",
             help=f"What a search aims at, comma between: {', '.join(AIMS)}; the first chooses.",
@@ -213,7 +228,8 @@ def _of_tasks() -> Iterator[click.Parameter]:
 
 
 def _request(given: Mapping[str, Any]) -> Request:
-    common = {name: given[name] for name in ("trials", "seed", "device", "precision", "workers")}
+    names = ("trials", "seed", "device", "precision", "figures", "workers")
+    common = {name: given[name] for name in names}
     task = tasks.get(given["task"])
     sharing = _sharing(given, task)
     chosen = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +21,7 @@ from experiments.corruptions import CORRUPTIONS, corrupted
 from experiments.data import strokes
 from experiments.metrics import EVAL_BATCH
 from experiments.paths import DRAWINGS
-from experiments.tasks.base import Examination
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from experiments.tasks.base import Examination, Exhibit
 
 Reader = Callable[[np.ndarray], Mapping[str, np.ndarray]]  # uint8 [N, 28, 28] -> outputs by name
 PENS = (6, 10, 16, 24, 32, 40)  # pixels on a canvas of 400
@@ -213,7 +210,7 @@ def written(
     facts: Mapping[str, float],
     champion: Mapping[str, float],
 ) -> Examination:
-    """Return the card as numbers, table and figures.
+    """Return the card as numbers, table and pictures.
 
     Args:
         y, logits: int [N] and float [N, 10] of the test set: its calibration is told, and nothing
@@ -230,7 +227,7 @@ def written(
         numbers=numbers,
         reported={**facts, "drawings_kept": card.drawings_kept, **told},
         table=_table(numbers, champion),
-        figures=_figures(
+        exhibits=_exhibits(
             card, {"before temperature": before, "after temperature": after}, champion
         ),
     )
@@ -245,22 +242,48 @@ def _table(numbers: Mapping[str, float], champion: Mapping[str, float]) -> str:
     return "\n".join(["| number | this network | present champion |", "|---|---|---|", *rows, ""])
 
 
-def _figures(
+def _exhibits(
     card: Card, test: Mapping[str, Reliability], champion: Mapping[str, float]
-) -> Iterator[tuple[str, Figure]]:
+) -> Iterator[Exhibit]:
     from experiments.plots import robustness as plots
 
     theirs = {
         k: champion[name] for k in card.corruptions if (name := f"corruption/{k}") in champion
     }
-    yield "corruptions", plots.corruptions(card.corruptions, theirs or None)
-    yield "drawings", plots.drawings(card.drawings, card.pens)
     bins = {title: (r.counts, r.confidence, r.accuracy, r.error) for title, r in test.items()}
-    yield "reliability", plots.reliability(bins)
     others = {kind: (r.scores, r.auroc) for kind, r in card.refusals.items()}
-    yield "refusals", plots.refusals(card.scores, others, card.threshold)
     worst = [(t.kind, t.image, t.truth, t.said, t.share) for t in card.tiles]
-    yield "worst_tiles", plots.tiles(worst)
+    yield Exhibit(
+        "robustness/reliability",
+        lambda: plots.reliability(bins),
+        "Look for dots off the dotted line where many digits are: there its probabilities mislead.",
+        "It cannot show single digits; where few digits fall into a bin, the dot scatters.",
+        core=True,
+    )
+    yield Exhibit(
+        "robustness/corruptions",
+        lambda: plots.corruptions(card.corruptions, theirs or None),
+        "Look for short bars: what the network reads badly, and whether the champion did better.",
+        "It cannot show other kinds of damage, nor other strengths of these.",
+    )
+    yield Exhibit(
+        "robustness/worst-tiles",
+        lambda: plots.tiles(worst),
+        "Look for what the network takes a damaged digit for, and how sure it is of that.",
+        "It cannot show how often this happens: it is the single worst of each kind.",
+    )
+    yield Exhibit(
+        "robustness/drawings",
+        lambda: plots.drawings(card.drawings, card.pens),
+        "Look for dark cells: a digit that is misread with a thin or a thick pen.",
+        "It cannot show hands other than those the drawings were made after.",
+    )
+    yield Exhibit(
+        "robustness/refusals",
+        lambda: plots.refusals(card.scores, others, card.threshold),
+        "Look for boxes that reach past the threshold: pictures of no digit that pass for one.",
+        "It cannot show kinds of picture that nobody thought of.",
+    )
 
 
 def of_net(outputs: Callable[[Any, Tensor], Mapping[str, Tensor]], net: Any) -> Reader:

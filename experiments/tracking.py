@@ -11,7 +11,8 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,13 +28,13 @@ from experiments.paths import ROOT, STATE, STORE
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
     from experiments.tasks.base import Splits
 
 CHAMPION = "champion"
+MOST_SEEDS = 9  # other seeds that a training is shown beside
 LIBRARIES = ("torch", "torchvision", "mlflow", "onnx", "onnxruntime", "optuna", "numpy")
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -43,6 +44,7 @@ def connect() -> MlflowClient:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     import mlflow
 
     for name in ("mlflow", "alembic"):
@@ -88,7 +90,8 @@ class Recorder(Protocol):
     def params(self, values: Mapping[str, object]) -> None: ...
     def tags(self, values: Mapping[str, object]) -> None: ...
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
-    def figure(self, name: str, figure: Figure) -> None: ...
+    def file(self, path: str, raw: bytes) -> None: ...
+    def image(self, name: str, picture: np.ndarray, step: int) -> None: ...
     def text(self, name: str, text: str) -> None: ...
     def dataset(self, splits: Splits) -> None: ...
     def bury_trial(self, study: str, number: int) -> None: ...
@@ -109,7 +112,8 @@ class NullRun:
     def params(self, values: Mapping[str, object]) -> None: ...
     def tags(self, values: Mapping[str, object]) -> None: ...
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
-    def figure(self, name: str, figure: Figure) -> None: ...
+    def file(self, path: str, raw: bytes) -> None: ...
+    def image(self, name: str, picture: np.ndarray, step: int) -> None: ...
     def text(self, name: str, text: str) -> None: ...
     def dataset(self, splits: Splits) -> None: ...
     def bury_trial(self, study: str, number: int) -> None: ...
@@ -162,11 +166,20 @@ class Run:
         if new and (step is None or step > self.last_step):
             mlflow.log_metrics(new, step=step)
 
-    def figure(self, name: str, figure: Figure) -> None:
-        """Log a figure as figures/NAME.png."""
+    def file(self, path: str, raw: bytes) -> None:
+        """Log `raw` as the file PATH."""
         import mlflow
 
-        mlflow.log_figure(figure, f"figures/{name}.png")
+        folder, _, name = path.rpartition("/")
+        with tempfile.TemporaryDirectory() as beside:
+            (Path(beside) / name).write_bytes(raw)
+            mlflow.log_artifact(f"{beside}/{name}", folder or None)
+
+    def image(self, name: str, picture: np.ndarray, step: int) -> None:
+        """Log `picture`, uint8 [H, W, 3], as the one of `step` under the slider NAME."""
+        import mlflow
+
+        mlflow.log_image(picture, key=name, step=step)
 
     def text(self, name: str, text: str) -> None:
         """Log `text` as the file NAME."""
@@ -328,6 +341,62 @@ def _first_line(error: Exception) -> str:
     cause = getattr(error.__cause__, "orig", None) or getattr(error, "orig", None) or error
     line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
     return without_password(line).rstrip(".") + "."
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run that has been holds: parameters, last metrics, tags, as MLflow keeps them."""
+
+    id: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+def record(version: Version) -> Record:
+    """Return the record of the run that registered `version`.
+
+    Raises:
+        UserError: the run is not there.
+    """
+    with _telling(f"{version} was registered by a run that cannot be read"):
+        run = connect().get_run(version.run_id)
+    return Record(run.info.run_id, run.data.params, run.data.metrics, run.data.tags)
+
+
+def artifact(version: Version, path: str) -> Path:
+    """Return where a file or folder of the run that registered `version` can be read.
+
+    Raises:
+        UserError: the run has no such file.
+    """
+    import mlflow
+
+    with _telling(f"The run of {version} holds no {path}"):
+        return Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=path))
+
+
+History = tuple[list[int], dict[str, list[float]]]  # steps, and the values of each metric
+
+
+def histories(settings: str, names: Sequence[str], but: str) -> list[History]:
+    """Return the course of finished runs of the same `settings`, which differ in their seed.
+
+    Args:
+        settings: as the tag of that name says.
+        names: metrics that were logged together.
+        but: id of the run to leave out.
+    """
+    client = connect()
+    condition = f"tags.settings = '{settings}' and attributes.status = 'FINISHED'"
+    seeds = {run.data.params.get("seed"): run.info.run_id for run in _search(client, condition)}
+    mine = client.get_run(but).data.params.get("seed") if but else None
+    found = []
+    for run_id in [run_id for seed, run_id in seeds.items() if seed != mine][:MOST_SEEDS]:
+        values = {name: client.get_metric_history(run_id, name) for name in names}
+        steps = [point.step for point in next(iter(values.values()))]
+        found.append((steps, {name: [p.value for p in points] for name, points in values.items()}))
+    return found
 
 
 @dataclass(frozen=True)
@@ -531,6 +600,18 @@ def tag(model: Version, values: Mapping[str, object]) -> None:
     for name, value in values.items():
         text = value if isinstance(value, str) else json.dumps(value)
         client.set_model_version_tag(model.name, str(model.number), name, text)
+
+
+def describe(model: Version, text: str) -> None:
+    """Set what the registry says of a version."""
+    connect().update_model_version(model.name, str(model.number), text)
+
+
+def attach(model: Version, path: Path) -> None:
+    """Lay a copy of the file at `path` beside the version's model."""
+    client = connect()
+    found = client.get_model_version(model.name, str(model.number))
+    client.log_model_artifact(found.source.removeprefix("models:/"), str(path))
 
 
 def _parse(uri: str) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""The main command: search, fit, calibrate, evaluate, draw, examine, record, register, promote.
+"""The main command: search, fit, calibrate, evaluate, draw, examine, register, promote, report.
 
 python -m experiments.train --task mnist --trials 2 --seed 7
 """
@@ -9,13 +9,16 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import cli, lease, options, promotion, tracking, tune
+from experiments import cli, lease, options, promotion, report, tracking, tune
+from experiments.gallery import Gallery
+from experiments.tasks.base import Exhibit, Trained
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import nn
 
+    from experiments.album import Album
     from experiments.job import Job
     from experiments.metrics import EpochMetrics
     from experiments.options import Request
@@ -37,24 +40,32 @@ def train(request: Request) -> None:
         job = Job.prepare(request, place.folder)
         run.params(job.described())
         run.dataset(job.splits)
+        gallery = Gallery(run, request.figures)
         if request.trials:
             shared = tune.open_shared(request, place)
             outcome = tune.search(job, request, run, place, shared)
-            tune.log_outcome(outcome, run)
+            tune.log_outcome(outcome, run, gallery)
             job = replace(job, hparams=outcome.hparams)
         run.params(job.named_hparams())
-        net, history, seconds = fit(job, run)
+        run.tags({"settings": job.settings(), "command": request.as_command()})
+        album = job.album()
+        net, history, seconds = fit(job, run, album)
         job.group.end()
         kept = max(history, key=lambda metrics: metrics.rank)
         facts = job.task.calibrate(net, job.val)
         measured, logits = evaluate(job, net)
         run.metrics({**measured, "fit_seconds": seconds, "kept_epoch": kept.epoch})
-        draw(job, net, history, logits, run)
-        robustness = examine(job, net, facts, logits, run)
+        gallery.hang(curves(job, history, kept.epoch, run))
+        moments = album.moments(job.hparams.epochs)
+        gallery.hang(job.task.exhibits(Trained(net, job.splits, logits, moments)))
+        robustness = examine(job, net, facts, logits, run, gallery)
+        gallery.close()
         found = {"robustness": robustness, "test_accuracy": measured["test_accuracy"]}
         version = register(job, net, kept, facts, found, run.id)
         promoted, reason = promote(version)
         run.tags({"registered": version, "promoted": promoted, "promotion_reason": reason})
+        page = report.publish(tracking.find(version.uri))
+        run.file(report.NAME, page.encode())
     which = "" if promoted else f" --model {version.uri}"
     print(
         f"{version}: test accuracy {measured['test_accuracy']:.4f}, fitted in {seconds:.1f} s.\n"
@@ -63,11 +74,17 @@ def train(request: Request) -> None:
     )
 
 
-def fit(job: Job, run: Recorder) -> tuple[nn.Module, list[EpochMetrics], float]:
-    """Return the trained net that is kept, the course of the training, and its seconds."""
+def fit(
+    job: Job, run: Recorder, album: Album | None = None
+) -> tuple[nn.Module, list[EpochMetrics], float]:
+    """Return the trained net that is kept, the course of the training, and its seconds.
+
+    Args:
+        album: takes in moments of the training.
+    """
     net, history = job.net(), []
     started = time.perf_counter()
-    for metrics in job.fit(net, "final fit"):
+    for metrics in job.fit(net, "final fit", album):
         run.metrics(metrics.named(), step=metrics.epoch)
         history.append(metrics)
     return job.task.choose(net, job.val), history, time.perf_counter() - started
@@ -84,24 +101,35 @@ def evaluate(job: Job, net: nn.Module) -> tuple[dict[str, float], Any]:
     test = to_device(job.splits.test, job.device)
     logits = predict(net, test.x)
     loss, accuracy = mean_loss_and_accuracy(job.task, logits, test.y)
-    return {"test_loss": loss, "test_accuracy": accuracy}, logits.cpu().numpy()
+    measured = {"test_loss": loss, "test_accuracy": accuracy, "test_count": test.y.numel()}
+    return measured, logits.cpu().numpy()
 
 
-def draw(
-    job: Job, net: nn.Module, history: Sequence[EpochMetrics], logits: Any, run: Recorder
-) -> None:
-    """Log the figures of a training."""
+def curves(
+    job: Job, history: Sequence[EpochMetrics], kept: int, run: Recorder
+) -> Iterator[Exhibit]:
+    """Yield the picture of the training's course, beside those of its other seeds."""
     from experiments.plots import training
 
-    kept = max(history, key=lambda metrics: metrics.rank).epoch
-    series = {name: [m.named()[name] for m in history] for name in history[0].named()}
-    run.figure("training", training.curves([m.epoch for m in history], series, kept))
-    for name, figure in job.task.figures(net, job.splits.test, logits, job.splits):
-        run.figure(name, figure)
+    names = list(history[0].named())
+    series = {name: [m.named()[name] for m in history] for name in names}
+    others = tracking.histories(job.settings(), names, run.id)
+    yield Exhibit(
+        "learning/curves",
+        lambda: training.curves([m.epoch for m in history], series, kept, others),
+        "Look for validation loss that rises while training loss falls: it learns by heart.",
+        "It cannot show causes; training is measured on augmented data and moving weights.",
+        core=True,
+    )
 
 
 def examine(
-    job: Job, net: nn.Module, facts: Mapping[str, float], logits: Any, run: Recorder
+    job: Job,
+    net: nn.Module,
+    facts: Mapping[str, float],
+    logits: Any,
+    run: Recorder,
+    gallery: Gallery,
 ) -> dict[str, float]:
     """Let the task examine the net, log what it finds, and return the numbers."""
     champion = tracking.champion(job.task.name)
@@ -112,8 +140,7 @@ def examine(
     )
     if found.table:
         run.text("robustness.md", found.table)
-    for name, figure in found.figures:
-        run.figure(f"robustness/{name}", figure)
+    gallery.hang(found.exhibits)
     return dict(found.numbers)
 
 

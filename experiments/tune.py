@@ -6,7 +6,7 @@ As a command it only searches: python -m experiments.tune --task mnist --trials 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import cli, lease, options, studies, tracking, workers
 from experiments.errors import UserError
+from experiments.gallery import Gallery
 from experiments.lease import Place
-from experiments.tasks.base import Choice, Hparams, Range
+from experiments.tasks.base import Choice, Exhibit, Hparams, Range
 
 if TYPE_CHECKING:
     import optuna
@@ -41,6 +42,7 @@ class Outcome:
         values: one row a trial, the aims in order; NaN where there is none.
         states: complete, pruned or fail, trial by trial.
         settings: what was searched, trial by trial.
+        curves: the first aim by epoch, trial by trial; empty where there are several aims.
         front: numbers of the trials that no other beats in every aim.
         importances: hyper-parameter -> share of the first aim's variance; empty if unknown.
     """
@@ -52,6 +54,7 @@ class Outcome:
     values: list[list[float]]
     states: list[str]
     settings: list[Mapping[str, Any]]
+    curves: list[Mapping[int, float]]
     front: list[int]
     importances: Mapping[str, float]
 
@@ -229,6 +232,7 @@ def _outcome(study: optuna.Study, job: Job, aims: Sequence[str]) -> Outcome:
         values=[t.values or [math.nan] * len(aims) for t in study.trials],
         states=[t.state.name.lower() for t in study.trials],
         settings=[t.params for t in study.trials],
+        curves=[t.intermediate_values for t in study.trials],
         front=[t.number for t in study.best_trials] if len(aims) > 1 else [best.number],
         importances=_importances(study, complete, job.seed),
     )
@@ -243,20 +247,61 @@ def _importances(study: optuna.Study, complete: list[Any], seed: int) -> Mapping
     return get_param_importances(study, evaluator=evaluator, target=lambda t: t.values[0])
 
 
-def log_outcome(outcome: Outcome, run: Recorder) -> None:
-    """Record the search's figures and its best trial."""
+def log_outcome(outcome: Outcome, run: Recorder, gallery: Gallery) -> None:
+    """Record the search's pictures and its best trial."""
+    run.tags({"best_trial": outcome.best, "best_run": outcome.best_run})
+    gallery.hang(exhibits(outcome))
+    if len(outcome.aims) > 1:
+        run.text("search/pareto.md", front_table(outcome))
+
+
+def exhibits(outcome: Outcome) -> Iterator[Exhibit]:
+    """Yield the pictures of a search."""
+    from experiments.plots import parallel
     from experiments.plots import search as plots
 
     aim = outcome.aims[0]
-    run.tags({"best_trial": outcome.best, "best_run": outcome.best_run})
-    values = [row[0] for row in outcome.values]
-    run.figure("search/history", plots.history(values, outcome.states, aim, options.AIMS[aim]))
+    maximise = options.AIMS[aim]
+    firsts = [row[0] for row in outcome.values]
+    yield Exhibit(
+        "search/history",
+        lambda: plots.history(firsts, outcome.states, aim, maximise),
+        "Look for how late the best value came: if among the last trials, more may find better.",
+        "It cannot show how much of a difference is chance: each trial has one seed.",
+        core=True,
+    )
     if outcome.importances:
         complete = outcome.states.count("complete")
-        run.figure("search/importances", plots.importances(outcome.importances, aim, complete))
-    if len(outcome.aims) > 1:
-        run.figure("search/pareto", plots.pareto(outcome.values, outcome.aims, outcome.front))
-        run.text("search/pareto.md", front_table(outcome))
+        yield Exhibit(
+            "search/importances",
+            lambda: plots.importances(outcome.importances, aim, complete),
+            "Look for what is worth searching: a hyper-parameter with a small share is not.",
+            "It cannot show the direction, nor what lies outside the values that were tried.",
+            core=True,
+        )
+    yield Exhibit(
+        "search/parallel-coordinates",
+        lambda: parallel.parallel(outcome.settings, firsts, outcome.states, aim, maximise),
+        "Look for where the bright lines pass each axis close together: there good values lie.",
+        "It cannot show values that were not tried; neighbouring axes stand out by their order.",
+    )
+    if len(outcome.aims) == 1:
+        yield Exhibit(
+            "search/pruned",
+            lambda: plots.pruned(
+                outcome.curves, outcome.states, aim, maximise, outcome.hparams.epochs
+            ),
+            "Look for pruned trials that were still rising steeply: they may have ended too soon.",
+            "It cannot show where a pruned trial would have ended.",
+        )
+    else:
+        yield Exhibit(
+            "search/pareto",
+            lambda: plots.pareto(outcome.values, outcome.aims, outcome.front),
+            "Look for the bend of the front, where a little more cost stops to buy much.",
+            "It cannot show how noisy each point is; latencies are of this machine.",
+            core=True,
+        )
 
 
 def front_table(outcome: Outcome) -> str:
@@ -279,7 +324,9 @@ def conclude(outcome: Outcome, request: Request, run: Recorder, shared: studies.
     """Record a search's outcome, unless another process of its study has."""
     with shared.lock():
         if shared.optuna.user_attrs.get("concluded") != request.trials:
-            log_outcome(outcome, run)
+            gallery = Gallery(run, request.figures)
+            log_outcome(outcome, run, gallery)
+            gallery.close()
             shared.optuna.set_user_attr("concluded", request.trials)
 
 

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from experiments.data import mnist
-from export.to_onnx import export_graph, write
+from experiments.outfile import write
+from export.to_onnx import export_graph
 from models.canvas import Canvas
 
 SERVE = Path(__file__).resolve().parents[1] / "serve"

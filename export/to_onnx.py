@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments import cli, tasks, tracking
+from experiments import cli, outfile, rebuilt, tasks, tracking
 from experiments.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnx
     from torch import Tensor, nn
 
-    from experiments.tasks.base import Splits, Task
+    from experiments.tasks.base import Task
     from experiments.tracking import Recorder, Version
     from export.parity import Parity
 
@@ -45,10 +45,7 @@ class ParityError(UserError):
 @click.option("--out", type=Path, default=Path("model.onnx"), show_default=True)
 def command(task: str, model: str, out: Path) -> None:
     """Export a registered version to ONNX, prove it equal to the torch model, register it."""
-    if not out.name or out.is_dir():
-        raise UserError(f"out: expected the name of a file, found the folder {str(out)!r}.")
-    if not out.parent.is_dir():
-        raise UserError(f"out: expected a file in a folder that exists; {out.parent} is none.")
+    outfile.check(out)
     uri = f"models:/{task}@{tracking.CHAMPION}" if model in ("", "auto") else model
     version = tracking.find(uri, how_to_make=cli.HOW_TO_TRAIN.format(task=task))
     if version.metadata.get("task") != task:
@@ -60,7 +57,7 @@ def command(task: str, model: str, out: Path) -> None:
         run.metrics({"parity_largest_difference": parity.largest})
         raw = graph.SerializeToString()
         registered = register(graph, raw, version, x, run)
-        write(raw, out)
+        outfile.write(raw, out)
     click.echo(f"{out}: {version} in {len(raw):,} bytes; {parity}.")
     click.echo(f"Registered as {registered}. Look at it: netron {out}")
 
@@ -77,10 +74,8 @@ def export(task: "Task", version: "Version") -> tuple["onnx.ModelProto", "Parity
 
     from export.parity import TOLERANCE, compare
 
-    program = tracking.load_torch(version)
-    net = task.network(**version.metadata["config"])
-    tracking.restore(net, program, version)
-    x = its_data(task, version).test.x
+    net, program = rebuilt.network(task, version)
+    x = rebuilt.data(task, version).test.x
     graph = to_graph(task, net, x[:2], describe(task, version))
     onnx.checker.check_model(graph, full_check=True)
     session = onnxruntime.InferenceSession(graph.SerializeToString())
@@ -96,29 +91,6 @@ def export(task: "Task", version: "Version") -> tuple["onnx.ModelProto", "Parity
             f"most {TOLERANCE:g}. Nothing was written."
         )
     return graph, parity, x[:2]
-
-
-def its_data(task: "Task", version: "Version") -> "Splits":
-    """Return the data that `version` was trained on: from where it says, else the task's usual.
-
-    Raises:
-        UserError: neither has the digest of the data that it was trained on.
-    """
-    stored = version.metadata
-    problems = []
-    for options in (task.data_options(**stored["data_options"]), task.data_options()):
-        try:
-            splits = task.load(options)
-        except UserError as error:
-            problems.append(str(error))
-            continue
-        if splits.digest == stored["data_digest"]:
-            return splits
-        problems.append(f"{splits.source} has {splits.digest}.")
-    raise UserError(
-        f"{version} was trained on {stored['data_name']} of digest {stored['data_digest']}, which "
-        f"is not found: {' '.join(problems)} Set MNIST_DIR to the folder that holds it."
-    )
 
 
 def to_graph(
@@ -200,17 +172,6 @@ def describe(task: "Task", version: "Version") -> dict[str, str]:
         "val_accuracy": repr(stored["val_accuracy"]),
         "test_accuracy": repr(stored["test_accuracy"]),
     }
-
-
-def write(raw: bytes, path: Path) -> None:
-    """Write `raw` beside `path` and rename it, so that no half file is ever seen."""
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        beside.write_bytes(raw)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UserError(f"out: {path} cannot be written ({error.strerror}).") from error
 
 
 def register(

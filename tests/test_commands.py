@@ -1,6 +1,7 @@
 """The README's commands, word for word, in a second checkout with a store of its own."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -76,15 +77,28 @@ def test_run_holds_everything(store: MlflowClient, task: str) -> None:
     assert json.loads(data.source)["tags"]["origin"] == run.data.params["data_source"]
 
 
-def test_figures_are_logged(store: MlflowClient) -> None:
-    def figures(task: str, folder: str = "figures") -> set[str]:
-        listed = store.list_artifacts(parent(store, task).info.run_id, folder)
-        return {Path(file.path).stem for file in listed}
+def test_figures_are_logged_in_folders_named_by_what_they_show(store: MlflowClient) -> None:
+    def figures(task: str, folder: str = "") -> set[str]:
+        listed = store.list_artifacts(parent(store, task).info.run_id, f"figures/{folder}")
+        return {Path(file.path).name for file in listed}
 
-    both = {"architecture", "training", "predictions"}
-    assert figures("mnist") == both | {"confusion", "robustness"}
-    assert figures("gate") == both | {"networks", "surfaces", "search"}
-    assert figures("gate", "figures/search") == {"history", "importances"}
+    both = {"network", "learning", "decisions", "index.json"}
+    assert figures("mnist") == both | {"mistakes", "inside", "robustness"}
+    assert figures("gate") == both | {"search"}
+    searched = {"history", "importances", "parallel-coordinates", "pruned"}
+    assert figures("gate", "search") == {f"{name}.png" for name in searched}
+    for task in ("mnist", "gate"):
+        named = {f"architecture{ending}" for ending in (".png", ".svg", "-dark.svg", ".md")}
+        assert named <= figures(task, "network")
+        assert {"curves.png", "replay.gif"} <= figures(task, "learning")
+
+
+def test_pictures_with_steps_make_a_slider(store: MlflowClient) -> None:
+    for task in ("mnist", "gate"):
+        run = parent(store, task)
+        files = [file.path for file in store.list_artifacts(run.info.run_id, "images")]
+        steps = {int(re.search(r"step\+(\d+)", path)[1]) for path in files}
+        assert 0 in steps and len(steps) >= 10
 
 
 def test_trials_are_nested_and_true(store: MlflowClient) -> None:

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 from onnx.reference import ReferenceEvaluator
 
-from experiments import tasks
+from experiments import outfile, tasks
 from export import page_assets, parity, to_onnx
 from models.canvas import Canvas
 from tests.conftest import Command, client, free_port, serving
@@ -142,8 +142,8 @@ def test_a_deleted_version_is_registered_again(trained: Path, run: Command) -> N
 
 def test_writing_replaces_whole_files_only(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    to_onnx.write(b"first", path)
-    to_onnx.write(b"second", path)
+    outfile.write(b"first", path)
+    outfile.write(b"second", path)
     assert path.read_bytes() == b"second" and len(list(tmp_path.iterdir())) == 1
 
 

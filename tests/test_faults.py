@@ -112,7 +112,7 @@ def test_disk_full(small_disk: Path) -> None:
     project = copy_project(small_disk / "project")
     ballast = fill(small_disk, but=300_000)  # mlflow.db takes three times as much
     ends_with("database or disk is full. Once it is well, the same", train(SEARCH, project))
-    for sign in (BEGUN, "mlruns/0/*/artifacts/figures/training.png"):
+    for sign in (BEGUN, "mlruns/0/*/artifacts/figures/learning/curves.png"):
         ballast.unlink()
         process = train(SEARCH, project)
         until(lambda sign=sign: list(project.glob(sign)), process)

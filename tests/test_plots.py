@@ -1,13 +1,26 @@
 """Figures say what the numbers say."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
+from scipy.stats import binomtest
 from torch import nn
 
 from experiments.layers import describe
-from experiments.plots import architecture, gates, robustness, search, style, training
+from experiments.plots import (
+    architecture,
+    gates,
+    luck,
+    neurons,
+    robustness,
+    search,
+    style,
+    training,
+)
 from experiments.plots import digits as digit_plots
 from models.cnn import DigitCNN
 
@@ -51,9 +64,22 @@ def test_predictions_show_the_hardest() -> None:
     x, y = np.zeros((40, 28, 28), np.uint8), np.zeros(40, int)
     logits = np.tile(np.eye(10)[0] * 9, (40, 1))
     logits[39] = np.eye(10)[7] * 5
-    titles = [axes.get_title() for axes in digit_plots.predictions(x, y, logits).axes]
-    assert titles[16] == "7  94%  ✗ is 0"
-    assert titles[0] == "0  100%  ✓"
+    x[39] = 200
+    (axes,) = digit_plots.predictions(x, y, logits).axes
+    captions = [text.get_text() for text in axes.texts]
+    assert len(captions) == 32
+    assert captions[16] == "7  94%  ✗ is 0"
+    assert captions[0] == "0  100%  ✓"
+    ink = np.asarray(axes.images[0].get_array())
+    rows, columns = np.nonzero(ink)
+    place = axes.texts[16].get_position()
+    assert columns.min() < place[0] < columns.max() and rows.max() < place[1]
+    assert len(rows) == 28 * 28
+
+
+def test_predictions_of_few_digits_leave_places_empty() -> None:
+    figure = digit_plots.predictions(np.zeros((3, 28, 28), np.uint8), np.arange(3), np.eye(10)[:3])
+    assert len(texts(figure)) == 6
 
 
 def test_truth_tables_mark_wrong_rows() -> None:
@@ -104,24 +130,25 @@ def test_architecture_shows_layers_shapes_and_activations() -> None:
     layers = describe(DigitCNN(), torch.zeros(2, 28, 28, dtype=torch.uint8))
     figure = architecture.blocks(layers, "image", (28, 28))
     said = "\n".join(texts(figure))
-    assert figure.get_suptitle() == "98,811 parameters in 5 weighted layers"
+    title = "98,811 parameters, 1,614,784 multiply-adds for one image"
+    assert figure.get_suptitle() == title
     for part in ("28 × 28", "32 × 6 × 6", "conv 3×3, 32 → 64", "GELU", "linear 576 → 128"):
         assert part in said
 
 
 def test_architecture_of_a_gate_draws_every_connection() -> None:
-    figure = architecture.neurons([2, 4, 1], ["tanh", "sigmoid"], "")
+    figure = neurons.neurons([2, 4, 1], ["tanh", "sigmoid"], "")
     net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
     count = sum(p.numel() for p in net.parameters())
-    assert figure.get_suptitle() == f"One network: {count} parameters"
+    assert figure.get_suptitle() == f"One network: {count} parameters, 12 multiply-adds"
     connections = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
     assert len(connections) == 2 * 4 + 4 * 1
-    assert "4 hidden units\ntanh" in texts(figure)
+    assert "4 hidden units\ntanh\n12 parameters" in texts(figure)
 
 
 def test_wide_nets_are_abridged_and_say_so() -> None:
-    figure = architecture.neurons([2, 100, 1], ["relu", "sigmoid"], "")
-    assert "100 hidden units (12 shown)\nrelu" in texts(figure)
+    figure = neurons.neurons([2, 100, 1], ["relu", "sigmoid"], "")
+    assert "100 hidden units (12 shown)\nrelu\n300 parameters" in texts(figure)
 
 
 @pytest.mark.parametrize(("maximise", "best"), [(True, 3), (False, 0)])
@@ -157,24 +184,170 @@ def test_corruptions_are_sorted_and_stand_beside_the_champions() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["fog", "dotted line"]
     assert "70.0% right" in figure.get_suptitle() and "fog is the hardest" in figure.get_suptitle()
     assert axes.lines[0].get_xdata()[0] == 0.7
+    said = {(round(t.get_position()[1]), t.get_text()) for t in axes.texts}
+    assert {(0, "50.0%"), (1, "90.0%"), (0, "70.0%"), (1, "–")} <= said
+    assert all(t.get_position()[0] > 1 for t in axes.texts)  # beyond the bars
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["this network", "present champion"]
+
+
+def test_shares_are_all_or_none_only_if_they_are() -> None:
+    shares = {"a": 0.0, "b": 0.0003, "c": 0.9996, "d": 1.0}
+    said = texts(robustness.corruptions(shares, None))
+    assert said == ["0%", "<0.1%", ">99.9%", "100%", "this network"]
 
 
 def test_drawings_name_the_hardest_digit_and_pen() -> None:
     right = np.ones((10, 2))
-    right[4, 1] = 0.75
+    right[4, 1], right[5, 0], right[6, 0] = 0.75, 0.9996, np.nan
     figure = robustness.drawings(right, (6, 40))
-    assert "hardest: 4 with a pen of 40 px" in figure.get_suptitle()
-    assert "75.0%" in {text.get_text() for text in figure.axes[0].texts}
+    assert "hardest: 4 with a pen of 40 px (75.0%)" in figure.get_suptitle()
+    assert {"75.0% ▼", ">99.9%", "–", "100%"} == set(texts(figure))
+    assert "hardest" not in robustness.drawings(np.ones((10, 2)), (6, 40)).get_suptitle()
+
+
+@pytest.mark.parametrize("least", [0.2, 0.81, 1.0])
+def test_the_scale_of_drawings_is_the_same_in_every_run(least: float) -> None:
+    image = robustness.drawings(np.linspace(least, 1, 60).reshape(10, 6), range(6)).axes[0].images
+    assert image[0].get_clim() == (0.8, 1)
+
+
+def test_numbers_of_drawings_are_read_on_every_shade() -> None:
+    figure = robustness.drawings(np.linspace(0.7, 1, 60).reshape(10, 6), range(6))
+    axes = figure.axes[0]
+    grounds = axes.images[0].to_rgba(axes.images[0].get_array()).reshape(-1, 4)
+    pairs = zip(axes.texts, grounds, strict=True)
+    assert min(style.contrast(text.get_color(), ground) for text, ground in pairs) >= 4.5
+
+
+def test_bins_of_reliability_have_wilsons_intervals_and_a_true_diagonal() -> None:
+    counts, line = np.array([0, 1, 40, 900]), np.array([0, 0.4, 0.7, 0.9])
+    share = np.array([0, 0, 0.5, 0.95])
+    figure = robustness.reliability({"now": (counts, line, share, 0.1)})
+    above, below = figure.axes
+    (bars,) = (c for c in above.containers if isinstance(c, ErrorbarContainer))
+    ends = np.array([segment[:, 1] for segment in bars.lines[2][0].get_segments()])
+    for (low, high), count, right in zip(ends, counts[1:], share[1:], strict=True):
+        interval = binomtest(round(count * right), count).proportion_ci(0.95, "wilson")
+        assert (low, high) == pytest.approx(tuple(interval), abs=1e-6)
+    figure.draw_without_rendering()
+    assert above.get_xlim() == above.get_ylim()
+    assert above.bbox.width == pytest.approx(above.bbox.height)
+    assert below.bbox.width == pytest.approx(above.bbox.width)
+    assert [bar.get_height() for bar in below.patches] == counts.tolist()
+    sticks = above.collections[0].get_segments()
+    np.testing.assert_allclose([s[:, 1] for s in sticks], np.c_[line, share][1:])
 
 
 def test_refusals_cost_what_they_cost() -> None:
     digits, others = np.arange(100.0), np.arange(-50.0, 50.0)
     figure = robustness.refusals(digits, {"letters": (others, 0.875)}, threshold=10.0)
     curve = figure.axes[1].lines[0]
-    assert "letters" in figure.get_suptitle()
+    assert "letters (AUROC 0.8750)" in figure.get_suptitle()
+    assert "refuses 60.0% of these, 10.0% of digits" in figure.get_suptitle()
     assert curve.get_ydata()[-1] == 1 and curve.get_ydata()[0] == pytest.approx(0.51, abs=0.01)
+    assert all(axes.texts[0].get_text().strip().startswith("threshold") for axes in figure.axes)
+
+
+def test_refusals_rank_every_kind_with_a_look_of_its_own() -> None:
+    kinds = {f"kind {i}": (np.arange(9.0), 0.5 + (7 * i % 13) / 30) for i in range(13)}
+    figure = robustness.refusals(np.arange(9.0), kinds, -5.0)
+    spread, curves = figure.axes
+    ranked = sorted(kinds, key=lambda kind: kinds[kind][1])
+    places = {
+        t.get_text(): at
+        for t, at in zip(spread.get_yticklabels(), spread.get_yticks(), strict=True)
+    }
+    assert sorted(places, key=places.__getitem__, reverse=True) == ["digits", *ranked]
+    drawn = [line for line in curves.lines if "AUROC" in str(line.get_label())]
+    assert [str(line.get_label()).split(",")[0] for line in drawn] == ranked
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 13
+    assert "left of the scale" in curves.texts[0].get_text()
+
+
+def test_tiles_count_what_fools_it_surely_and_name_the_surest() -> None:
+    image = np.full((28, 28), 200, np.uint8)
+    worst = [
+        ("fog", image, 4, 9, 0.9),
+        ("dotted_line", image, 1, 7, 0.99),
+        ("zigzag", image, 3, 5, 0.91),
+    ]
+    figure = robustness.tiles(worst)
+    assert figure.get_suptitle().startswith("2 of 3 corruptions that fool it")
+    assert figure.get_suptitle().endswith("surest: dotted line (99.0%)")
+    said = texts(figure)
+    assert said[:3] == [
+        "dotted line\nis 1, said 7 (99.0%)",
+        "zigzag\nis 3, said 5 (91.0%)",
+        "fog\nis 4, said 9 (90.0%)",
+    ]
+    assert said[3:] == ["no further kind\nwas misread"] * 2
+    edges = [to_hex(frame.get_edgecolor()) for frame in figure.axes[0].patches]
+    assert edges == [style.VERMILION.lower()] * 2 + [style.GREY]
+    (paper,) = figure.axes[0].images
+    rows, columns = np.nonzero(paper.get_array())
+    assert len(rows) == 3 * 28 * 28
+    left, _, _, top = paper.get_extent()
+    first = figure.axes[0].patches[0].get_bbox()  # around its picture
+    assert (first.x0 + 0.5, first.y0 + 0.5) == (columns.min() + left, rows.min() + top)
+    assert robustness.tiles([]).get_suptitle() == "No corruption made it misread a digit"
+    assert len(texts(robustness.tiles(worst * 6))) == 20  # more than fifteen: none is lost
 
 
 def test_adversaries_say_when_half_is_lost() -> None:
     shares = {"FGSM": np.array([[1, 0.9], [1, 0.8]]), "PGD": np.array([[1, 0.4], [1, 0.5]])}
-    assert "0.1 of full ink" in robustness.adversaries((0.0, 0.1), shares).get_suptitle()
+    figure = robustness.adversaries((0.0, 0.1), shares)
+    # from 1 to 0.45 over 0.1: a half at 0.1 * 0.5 / 0.55
+    assert figure.get_suptitle().startswith("PGD: a change of 0.091 of full ink fools it")
+    (axes,) = figure.axes
+    assert axes.get_ylim()[0] < 0 and axes.get_ylim()[1] > 1.01
+    (cross,) = (line for line in axes.lines if line.get_marker() == "x")
+    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (pytest.approx(1 / 11), 0.5)
+    band = axes.collections[1].get_paths()[0].vertices
+    deviation = np.sqrt(0.005)  # of 0.4 and 0.5, of a sample
+    assert band[:, 1].min() == pytest.approx(0.45 - deviation)
+    assert "one standard deviation over 2 seeds" in figure.get_supxlabel()
+
+
+def test_adversaries_that_do_not_fool_it_are_said_not_to() -> None:
+    figure = robustness.adversaries((0.0, 0.1), {"FGSM": np.array([[1, 0.8]])})
+    assert (
+        figure.get_suptitle().startswith("No attack shown fools it")
+        and "80.0%" in figure.get_suptitle()
+    )
+    assert figure.get_supxlabel().startswith("one seed: no band")
+
+
+def cell(activation: str, width: int, solved: int, optimizer: str = "sgd") -> SimpleNamespace:
+    share = solved / 100
+    kind = {"activation": activation, "optimizer": optimizer, "width": width}
+    return SimpleNamespace(**kind, starts=100, solved=solved, low=share * 0.9, high=share)
+
+
+@pytest.mark.parametrize(
+    ("solved", "title"),
+    [
+        ((1, 60, 80), "xor: 2 hidden units (tanh, sgd) learn it in 60% of 100 starts; narrower"),
+        ((70, 90, 99), "xor: 1 hidden unit (tanh, sgd) learns it in 70% of 100 starts"),
+        ((1, 20, 30), "half of its starts; best: 3 hidden units (tanh, sgd), 30.0% of 100"),
+        ((0, 0, 0), "No start learned xor"),
+    ],
+)
+def test_luck_names_the_narrowest_that_half_of_the_starts_learn(solved, title) -> None:
+    cells = [cell("tanh", width, count) for width, count in zip((1, 2, 3), solved, strict=True)]
+    assert title in luck.luck("xor", cells).get_suptitle()
+
+
+def test_luck_draws_every_activation_a_little_aside() -> None:
+    kinds = [f"act{i}" for i in range(6)]
+    cells = [cell(kind, w, 10 * w, o) for kind in kinds for w in (1, 2) for o in ("sgd", "adamw")]
+    figure = luck.luck("xor", cells)
+    assert [axes.get_title() for axes in figure.axes] == ["optimiser: sgd", "optimiser: adamw"]
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == kinds
+    lines = [bars.lines[0] for bars in figure.axes[1].containers]
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}
+    assert len(looks) == 6
+    assert len({line.get_xdata()[0] for line in lines}) == 6
+    assert all(abs(line.get_xdata() - (1, 2)).max() < 0.25 for line in lines)
+    assert all(line.get_ydata().tolist() == [0.1, 0.2] for line in lines)

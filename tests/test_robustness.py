@@ -234,7 +234,7 @@ def test_a_run_logs_its_robustness_card(trained, store) -> None:
     version = store.get_model_version_by_alias("mnist", "champion")
     run = store.get_run(version.run_id)
     figures = {f.path for f in store.list_artifacts(version.run_id, "figures/robustness")}
-    names = ("corruptions", "drawings", "reliability", "refusals", "worst_tiles")
+    names = ("corruptions", "drawings", "reliability", "refusals", "worst-tiles")
     assert figures == {f"figures/robustness/{name}.png" for name in names}
     assert "robustness.md" in {f.path for f in store.list_artifacts(version.run_id)}
     measured = {

@@ -40,11 +40,55 @@ MAY_IMPORT = {
         "experiments.calibration",
         "experiments.robustness",
         "experiments.metrics",
-        "experiments.layers",
-        "experiments.plots",
+        "experiments.exhibits",
+        "experiments.interpret",
         "torch",
         "matplotlib",
     },
+    "experiments.exhibits": {
+        "experiments.errors",
+        "experiments.interpret",
+        "experiments.layers",
+        "experiments.plots",
+        "experiments.tasks",
+        "torch",
+    },
+    "experiments.interpret": {
+        "models",
+        "experiments.interpret",
+        "experiments.device",
+        "experiments.errors",
+        "experiments.metrics",
+        "torch",
+        "captum",
+        "sklearn",
+    },
+    "experiments.album": {"torch", "experiments.tasks"},
+    "experiments.gallery": {
+        "experiments.errors",
+        "experiments.plots",
+        "experiments.tasks",
+        "experiments.tracking",
+    },
+    "experiments.rebuilt": {"experiments.errors", "experiments.tasks", "experiments.tracking"},
+    "experiments.comparison": {
+        "torch",
+        "experiments.errors",
+        "experiments.metrics",
+        "experiments.rebuilt",
+        "experiments.tasks",
+        "experiments.tracking",
+    },
+    "experiments.outfile": {"experiments.errors"},
+    "experiments.report_page": {
+        "experiments.cli",
+        "experiments.comparison",
+        "experiments.errors",
+        "experiments.gallery",
+        "experiments.plots",
+        "experiments.tracking",
+    },
+    "experiments.report": {"experiments"},
     "experiments.plots": {"experiments.plots", "matplotlib"},
     "experiments.layers": {"torch"},
     "experiments.augment": {"torch"},
@@ -111,13 +155,17 @@ MAY_IMPORT = {
     "experiments.tracking": {
         "mlflow",
         "torch",
-        "matplotlib",
         "experiments.errors",
         "experiments.lease",
         "experiments.paths",
         "experiments.tasks",
     },
-    "experiments.options": {"experiments.tasks", "experiments.errors", "experiments.paths"},
+    "experiments.options": {
+        "experiments.tasks",
+        "experiments.errors",
+        "experiments.gallery",
+        "experiments.paths",
+    },
     "experiments.job": {"torch", "experiments"},
     "experiments.tune": {"optuna", "experiments"},
     "experiments.train": {"torch", "experiments"},
@@ -134,7 +182,7 @@ MAY_IMPORT = {
     "serve.torch_backend": {"experiments.tasks", "experiments.tracking", "torch"},
 }
 WATCHED = {*ROOMS, "torch", "torchvision", "mlflow", "optuna", "onnx", "onnxruntime", "gradio"}
-WATCHED |= {"matplotlib", "netron"}
+WATCHED |= {"matplotlib", "netron", "captum", "sklearn"}
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -197,7 +245,14 @@ def test_page_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["experiments.train", "experiments.tune", "experiments.luck", "export.to_onnx"]
+    "module",
+    [
+        "experiments.train",
+        "experiments.tune",
+        "experiments.luck",
+        "experiments.report",
+        "export.to_onnx",
+    ],
 )
 def test_help_needs_no_heavy_import(module: str) -> None:
     heavy = ("torch", "mlflow", "optuna", "matplotlib", "onnxruntime", "gradio")
@@ -223,11 +278,11 @@ def entry_points() -> dict:
 
 
 def test_main_is_train() -> None:
-    assert {"main", "train", "tune", "luck", "export", "serve"} == set(entry_points())
+    assert {"main", "train", "tune", "luck", "report", "export", "serve"} == set(entry_points())
     assert entry_points()["main"] == entry_points()["train"]
 
 
-@pytest.mark.parametrize("entry", ["train", "tune", "luck", "export", "serve"])
+@pytest.mark.parametrize("entry", ["train", "tune", "luck", "report", "export", "serve"])
 def test_entry_points_pass_what_they_declare(entry: str) -> None:
     point = entry_points()[entry]
     passed = dict(re.findall(r"--(\w+) \{(\w+)\}", point["command"]))

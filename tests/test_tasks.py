@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from experiments import tasks
+from experiments.album import Album
 from experiments.device import to_device
+from experiments.errors import DataError
 from experiments.fit import fit, initialise
 from experiments.metrics import evaluate, predict
-from experiments.tasks.base import Choice, Splits, Task
+from experiments.tasks.base import Choice, Exhibit, Splits, Task, Trained
 from experiments.tasks.mnist import SPLIT_SEED, VAL_SHARE, stratified
 
 CPU = torch.device("cpu")
@@ -151,15 +153,35 @@ def test_every_default_may_be_given_as_text(task: Task) -> None:
         assert task.hparams(**{name: str(value) for name, value in vars(recipe).items()}) == recipe
 
 
-def test_figures_can_be_drawn(task: Task, small: Small) -> None:
-    splits = small(task.name)
-    net = task.choose(initialise(task, splits, quick(task), 0), to_device(splits.val, CPU))
+def shown(task: Task, splits: Splits) -> list[Exhibit]:
+    """Return the exhibits of a net after a short training."""
+    hparams, album = quick(task), Album()
+    train, val = (to_device(part, CPU) for part in (splits.train, splits.val))
+    net = initialise(task, splits, hparams, 0)
+
+    def watch(done: int, steps: int) -> None:
+        album.take(done, steps, lambda: task.watch(net, val))
+
+    list(fit(task, net, train, val, hparams, watch=watch))
+    net = task.choose(net, val)
     logits = predict(net, torch.tensor(splits.test.x)).numpy()
-    figures = dict(task.figures(net, splits.test, logits, splits))
-    assert {"architecture", "predictions"} <= set(figures)
-    for figure in figures.values():
-        figure.canvas.draw()
-        assert figure.get_suptitle()
+    return list(task.exhibits(Trained(net, splits, logits, album.moments(hparams.epochs))))
+
+
+def test_every_exhibit_can_be_drawn(task: Task, small: Small) -> None:
+    exhibits = shown(task, small(task.name))
+    core = {exhibit.name for exhibit in exhibits if exhibit.core}
+    assert {"network/architecture", "decisions/predictions"} <= core
+    for exhibit in exhibits:
+        assert exhibit.look.startswith("Look for") and "cannot show" in exhibit.limit, exhibit.name
+        drawn = exhibit.draw()
+        if isinstance(drawn, bytes):
+            assert drawn.startswith(b"GIF8") and len(drawn) < 1_000_000
+        else:
+            assert drawn.get_suptitle(), exhibit.name
+            drawn.canvas.draw()
+        steps = [step for step, _ in exhibit.slides()] if exhibit.slides else []
+        assert steps == sorted(set(steps)), exhibit.name
 
 
 def test_mnist_split_is_stratified() -> None:
@@ -214,16 +236,23 @@ def test_recipe_grows_with_the_table() -> None:
 
 
 @pytest.mark.parametrize("gate", ["parity1", "a", "majority3", "parity10", "01" * 512])
-def test_figures_of_any_number_of_inputs(gate: str) -> None:
+def test_exhibits_of_any_number_of_inputs(gate: str) -> None:
     task = tasks.get("gate")
     splits = task.load(task.data_options(gate=gate))
-    net = task.choose(initialise(task, splits, quick(task), 0), to_device(splits.val, CPU))
-    logits = predict(net, torch.tensor(splits.test.x)).numpy()
-    figures = dict(task.figures(net, splits.test, logits, splits))
-    drawn = {"architecture", "predictions", "networks"}
-    assert set(figures) == (drawn | {"surfaces"} if gate == "a" else drawn)
-    for figure in figures.values():
-        figure.canvas.draw()
-        assert max(figure.get_size_inches()) < 20
-        title = figure._suptitle.get_window_extent()
-        assert title.x0 >= 0 and title.x1 <= figure.bbox.width, figure.get_suptitle()
+    inputs, drawn, why = splits.test.x.shape[1], set(), {}
+    for exhibit in shown(task, splits):
+        try:
+            figure = exhibit.draw()
+        except DataError as reason:
+            why[exhibit.name] = str(reason)
+            continue
+        drawn.add(exhibit.name)
+        if not isinstance(figure, bytes):
+            figure.canvas.draw()
+            assert max(figure.get_size_inches()) < 20
+            title = figure._suptitle.get_window_extent()
+            assert title.x0 >= 0 and title.x1 <= figure.bbox.width, figure.get_suptitle()
+    assert {"network/architecture", "decisions/predictions", "decisions/margins"} <= drawn
+    assert ("decisions/surfaces" in drawn) is (inputs == 2)
+    assert ("decisions/slices" in drawn) is (2 < inputs <= 6)
+    assert all("expected" in reason for reason in why.values())

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.plots import style
 
+MOST_NUMBERED = 4  # hidden units whose weights are written beside their lines
 MOST_ROWS = 32  # of a truth table that is written out; a longer one shows colours alone
 GRID_SIDE, LOW, HIGH = 81, -0.25, 1.25  # of a decision surface, in units of the inputs
 
@@ -67,7 +68,12 @@ def surfaces(labels: Sequence[str], y: np.ndarray, probability: np.ndarray) -> F
         y: float [4, gates], the true outputs for the rows 00, 01, 10, 11.
         probability: float [GRID_SIDE^2, gates] at the points of `grid`.
     """
-    made = style.figure(*_size(len(labels), 2.6), "Where each network says 1 (line: undecided)")
+    corners = np.searchsorted(np.linspace(LOW, HIGH, GRID_SIDE), [0, 1])
+    at = probability.reshape(GRID_SIDE, GRID_SIDE, -1)[np.ix_(corners, corners)]
+    right = int((((at > 0.5) == (y > 0.5).reshape(2, 2, -1)).all((0, 1))).sum())
+    made = style.figure(
+        *_size(len(labels), 2.6), f"{right} of {len(labels)} right at all corners; line: undecided"
+    )
     image = None
     for axes, gate, label in _panels(made, labels):
         surface = probability[:, gate].reshape(GRID_SIDE, GRID_SIDE).T  # first input to the right
@@ -107,9 +113,11 @@ def networks(labels: Sequence[str], weights: Mapping[str, np.ndarray], activatio
             bias2 [gates].
         activation: name of the hidden units' activation function.
     """
+    largest = np.maximum(np.abs(weights["weight1"]).max((1, 2)), np.abs(weights["weight2"]).max(1))
+    strongest, most = int(largest.argmax()), largest.max()
     made = style.figure(
         *_size(len(labels), 2.9),
-        "The weights of each network" if len(labels) > 1 else f"The weights of {labels[0]}",
+        f"The largest weight is one of {labels[strongest]}'s: {most:.1f}",
     )
     for axes, gate, label in _panels(made, labels):
         first, second = weights["weight1"][gate], weights["weight2"][gate]
@@ -128,9 +136,13 @@ def networks(labels: Sequence[str], weights: Mapping[str, np.ndarray], activatio
             color = style.PAPER if column == 0 else style.VERMILION if bias > 0 else style.BLUE
             axes.scatter(column, place, s=190, color=color, edgecolors=style.INK, zorder=3)
             axes.text(column, place, name, ha="center", va="center", fontsize=10, zorder=4)
+        if hidden <= MOST_NUMBERED and inputs <= 2:
+            _weights(axes, columns, first, second)
         style.bare(axes, label)
         axes.set_xlim(-0.3, 2.3)
         axes.set_ylim(-1.3, 1.3)
+        for part in (*axes.texts, *axes.lines, *axes.collections):
+            part.set_in_layout(False)  # all within the axes: nothing that takes room beside them
     made.supxlabel(
         f"left: inputs; middle: hidden units ({activation}); right: output (sigmoid)\n"
         "orange adds, blue subtracts; width: size; a node's colour: its bias",
@@ -160,6 +172,30 @@ def _panels(made: Figure, labels: Sequence[str]) -> Iterator[tuple[Axes, int, st
 
 def _column(count: int) -> np.ndarray:
     return np.linspace(1, -1, count) if count > 1 else np.zeros(1)
+
+
+def _weights(
+    axes: Axes, columns: Sequence[np.ndarray], first: np.ndarray, second: np.ndarray
+) -> None:
+    """Write each weight on its line; those of one input stand in one column, clear of others."""
+    hidden, inputs = first.shape
+    along = np.linspace(0.36, 0.74, inputs) if inputs > 1 else np.array([0.5])
+    spots: list[tuple[Any, ...]] = [
+        (along[i], columns[0][i], columns[1][j], 0, first[j, i])
+        for j, i in np.ndindex(hidden, inputs)
+    ]
+    spots += [(0.36, columns[1][j], 0.0, 1, second[j]) for j in range(hidden)]
+    for t, start, end, column, weight in spots:
+        axes.text(
+            column + t,
+            start + t * (end - start),
+            f"{round(float(weight), 1) + 0.0:.1f}".replace("-", "\N{MINUS SIGN}"),
+            ha="center",
+            va="center",
+            fontsize=9,
+            bbox={"boxstyle": "round,pad=0.05", "facecolor": style.PAPER, "lw": 0, "alpha": 0.9},
+            zorder=2,
+        )
 
 
 def _edge(axes: Axes, column: int, start: Any, end: Any, weight: Any, most: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -18,6 +19,7 @@ AXES = {  # aims as an axis says them
     "latency_ms": "time for one sample (ms)",
     "parameters": "parameters",
 }
+SPAN = 20  # largest value over smallest: an axis is logarithmic beyond it
 
 
 def history(
@@ -102,3 +104,88 @@ def pareto(values: Sequence[Sequence[float]], aims: Sequence[str], front: Sequen
             axes.set_xscale("log")
         axes.legend(frameon=False)
     return made
+
+
+def pruned(
+    curves: Sequence[Mapping[int, float]],
+    states: Sequence[str],
+    objective: str,
+    maximise: bool,
+    planned: float,
+) -> Figure:
+    """Return what each trial reached, epoch by epoch, and where pruning ended it.
+
+    Args:
+        curves: epoch -> value of the objective, trial by trial.
+        states: complete, pruned or fail, trial by trial; those that failed are not shown.
+        objective: name of the metric.
+        maximise: whether more of it is better.
+        planned: epochs of a trial that is not pruned.
+    """
+    state = np.array(states)
+    cut, done = (np.flatnonzero(state == name).tolist() for name in ("pruned", "complete"))
+    made = style.figure(11, 5.2, _saved([curves[i] for i in cut], len(cut) + len(done), planned))
+    axes = style.tidy(made.subplots(), "", "epoch", AXES.get(objective, objective))
+    finals = {
+        i: (max if maximise else min)(v for v in curves[i].values() if np.isfinite(v))
+        for i in done
+        if any(map(np.isfinite, curves[i].values()))
+    }
+    best = (max if maximise else min)(finals, key=finals.__getitem__, default=None)
+    looks = {"pruned": (style.GREY, 1.2), "complete": (style.BLUE, 1.6)}
+    for order, number in enumerate(
+        [*cut, *(i for i in done if i != best), *finals.keys() & {best}]
+    ):
+        epochs, reached = _points(curves[number])
+        color, width = (style.VERMILION, 3.2) if number == best else looks[states[number]]
+        marker = "o" if len(curves[number]) == 1 else ""
+        axes.plot(epochs, reached, marker=marker, color=color, lw=width, zorder=2 + order / 1000)
+        if number in cut:
+            axes.plot(epochs[-1:], reached[-1:], "x", color=style.INK, ms=8, mew=2, zorder=4)
+    _dress(axes, best, any(curves[number] for number in cut), len(done) > 1, planned)
+    if not any(curves[number] for number in [*cut, *done]):
+        words = "no trial reported a value before its end"
+        axes.text(0.5, 0.5, words, ha="center", transform=axes.transAxes, fontsize=11)
+        axes.set_yticks([])
+    return made
+
+
+def _points(curve: Mapping[int, float]) -> tuple[list[int], list[float]]:
+    epochs = sorted(curve)
+    return epochs, [curve[epoch] for epoch in epochs]
+
+
+def _saved(cut: Sequence[Mapping[int, float]], trials: int, planned: float) -> str:
+    """Return the title: how many trials were pruned, when, and the share of work they spared."""
+    if not cut:
+        return f"None of {trials} trials was pruned"
+    # a trial without a value diverged in its first epoch, at the latest at its end
+    spent = np.array([min(max(curve, default=1), planned) for curve in cut]) / planned
+    when, share = f"{spent.mean():.0%}", f"{(1 - spent).sum() / trials:.0%} of all epochs"
+    if len(cut) == 1:
+        return f"1 of {trials} trials was pruned, after {when} of its epochs: it saved {share}"
+    return (
+        f"{len(cut)} of {trials} trials were pruned, after {when} of their epochs on average: "
+        f"they saved {share}"
+    )
+
+
+def _dress(axes: Axes, best: int | None, cut: bool, complete: bool, planned: float) -> None:
+    """Add the legend and the scales: logarithmic for values that span decades."""
+    if best is not None:
+        axes.plot([], [], color=style.VERMILION, lw=3.2, label=f"best: trial {best}")
+        values = np.concatenate([line.get_ydata() for line in axes.lines]).astype(float)
+        if np.nanmin(values) > 0 and np.nanmax(values) > SPAN * np.nanmin(values):
+            axes.set_yscale("log")
+    if complete:
+        axes.plot([], [], color=style.BLUE, lw=1.6, label="complete")
+    if cut:
+        axes.plot([], [], color=style.GREY, lw=1.2, label="pruned: ends with ×")
+    if best is not None or cut:
+        axes.legend(frameon=False, fontsize=10)
+    if planned <= 1:
+        axes.set_xlim(0, 2)
+        axes.set_xticks([1])
+    else:
+        axes.set_xlim(right=planned * 1.02)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))

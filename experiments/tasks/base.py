@@ -1,4 +1,4 @@
-"""What a task is: its data, its network, its loss, its hyper-parameters and its figures.
+"""What a task is: its data, its network, its loss, its hyper-parameters and its pictures.
 
 The modules of tasks import torch, the models and the plots only inside their functions, so
 that listing the tasks and their options costs next to nothing.
@@ -6,7 +6,7 @@ that listing the tasks and their options costs next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -124,6 +124,31 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """A picture, and what a reader needs to be told of it.
+
+    Attributes:
+        name: FOLDER/NAME below figures/; the folder says what is shown.
+        draw: makes it: a figure, or the bytes of a GIF. A DataError says why it cannot be drawn.
+        look: a sentence that says what to look for.
+        limit: a sentence that says what the picture cannot show.
+        core: whether `figures=core` has it.
+        scalable: whether it is kept as SVG, too, on light ground and on dark.
+        text: the same in words, Markdown.
+        slides: (step, picture, uint8 [H, W, 3]) in the course of training.
+    """
+
+    name: str
+    draw: Callable[[], Figure | bytes]
+    look: str
+    limit: str
+    core: bool = False
+    scalable: bool = False
+    text: str = ""
+    slides: Callable[[], Iterator[tuple[int, Any]]] | None = None
+
+
+@dataclass(frozen=True)
 class Examination:
     """What a task found about a trained net beyond accuracy; empty where it looks no further.
 
@@ -131,13 +156,39 @@ class Examination:
         numbers: what the promotion rule compares, by names GROUP/WHAT.
         reported: what is only told.
         table: all of it for people, Markdown.
-        figures: (name, figure) pairs.
+        exhibits: its pictures.
     """
 
     numbers: Mapping[str, float] = field(default_factory=dict)
     reported: Mapping[str, float] = field(default_factory=dict)
     table: str = ""
-    figures: Iterable[tuple[str, Figure]] = ()
+    exhibits: Iterable[Exhibit] = ()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A net in the course of its training: after how many steps, and what `Task.watch` saw."""
+
+    step: int
+    epoch: float
+    seen: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained and calibrated net, and all that its pictures are made of.
+
+    Attributes:
+        net: on the device that trained it, in evaluation mode.
+        splits: numpy arrays.
+        logits: of the test split, numpy.
+        moments: of the training, the first before the first step, the last after the last.
+    """
+
+    net: Any
+    splits: Splits
+    logits: Any
+    moments: Sequence[Moment]
 
 
 @dataclass(frozen=True)
@@ -156,7 +207,8 @@ class Task:
         outputs: net, x -> the graph's outputs by name, `logits` and `probabilities` among them.
         choose: trained net, validation split (tensors) -> the net to keep.
         augment: x, y, hyper-parameters, generator -> x, y to train on, of any number of samples.
-        figures: net, test split (numpy), logits (numpy), splits -> (name, figure) pairs.
+        watch: net in training, validation split (tensors) -> tensors to keep of this moment.
+        exhibits: trained net and all about it -> its pictures, in reading order.
         calibrate: trained net, validation split (tensors) -> facts that its clients need; what
             belongs into the net itself is set there.
         examine: trained and calibrated net, its facts, splits, test logits (numpy), the present
@@ -181,7 +233,8 @@ class Task:
     outputs: Callable[[Any, Tensor], dict[str, Tensor]]
     choose: Callable[[Any, Split], nn.Module]
     augment: Callable[[Tensor, Tensor, Any, Generator], tuple[Tensor, Tensor]]
-    figures: Callable[[Any, Split, Any, Splits], Iterator[tuple[str, Figure]]]
+    watch: Callable[[Any, Split], Mapping[str, Tensor]]
+    exhibits: Callable[[Trained], Iterator[Exhibit]]
     calibrate: Callable[[Any, Split], Mapping[str, float]]
     examine: Callable[[Any, Mapping[str, float], Splits, Any, Mapping[str, float]], Examination]
     space: Mapping[str, Range | Choice]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
@@ -16,6 +15,7 @@ from experiments.tasks.base import (
     DataOptions,
     EvalEvery,
     Examination,
+    Exhibit,
     Hparams,
     Input,
     LearningRate,
@@ -23,14 +23,17 @@ from experiments.tasks.base import (
     Split,
     Splits,
     Task,
+    Trained,
     WeightDecay,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from torch import Generator, Tensor, nn
+    from torch import Generator, Tensor
 
     from models.mlp import GateBank
+
+
+MOST_WATCHED = 500_000  # weights of a bank that are kept of each moment
 
 
 @checked_dataclass(frozen=True)
@@ -156,29 +159,16 @@ def augment(x: Tensor, y: Tensor, hparams: GateHparams, noise: Generator) -> tup
     return x, y
 
 
-def figures(
-    net: GateBank, test: Split, logits: np.ndarray, splits: Splits
-) -> Iterator[tuple[str, Figure]]:
-    from experiments.plots import architecture, gates
-
-    config = net.config
-    sizes = (config["inputs"], config["hidden"], 1)
-    copies = f"; {len(splits.labels)} such, one a gate" if len(splits.labels) > 1 else ""
-    yield "architecture", architecture.neurons(sizes, (config["activation"], "sigmoid"), copies)
-    yield "predictions", gates.truth_tables(splits.labels, test.x, test.y, logits)
-    weights = {name: value.detach().cpu().numpy() for name, value in net.named_parameters()}
-    yield "networks", gates.networks(splits.labels, weights, config["activation"])
-    if test.x.shape[1] == 2:
-        grid = gates.grid()
-        yield "surfaces", gates.surfaces(splits.labels, test.y, _probabilities(net, grid))
+def watch(net: GateBank, val: Split) -> dict[str, Tensor]:
+    """Keep the weights of all networks, unless there are too many for that."""
+    weights: dict[str, Tensor] = dict(net.named_parameters())
+    return weights if sum(w.numel() for w in weights.values()) <= MOST_WATCHED else {}
 
 
-def _probabilities(net: nn.Module, x: np.ndarray) -> np.ndarray:
-    import torch
+def exhibits(trained: Trained) -> Iterator[Exhibit]:
+    from experiments.exhibits import gates
 
-    device = next(net.parameters()).device
-    with torch.inference_mode():
-        return net(torch.from_numpy(x).to(device)).sigmoid().cpu().numpy()
+    return gates.exhibits(trained)
 
 
 TASK = Task(
@@ -199,7 +189,8 @@ TASK = Task(
     outputs=outputs,
     choose=choose,
     augment=augment,
-    figures=figures,
+    watch=watch,
+    exhibits=exhibits,
     calibrate=lambda net, val: {},
     examine=lambda *_: Examination(),
     space={

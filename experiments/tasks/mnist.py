@@ -17,6 +17,7 @@ from experiments.tasks.base import (
     DataOptions,
     Epochs,
     Examination,
+    Exhibit,
     Hparams,
     Input,
     LabelSmoothing,
@@ -25,12 +26,12 @@ from experiments.tasks.base import (
     Split,
     Splits,
     Task,
+    Trained,
     UpdateRule,
     WeightDecay,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Generator, Tensor, nn
 
 VAL_SHARE = 1 / 12  # 5,000 of 60,000
@@ -214,18 +215,21 @@ def choose(net: nn.Module, val: Split) -> nn.Module:
     return net
 
 
-def figures(
-    net: nn.Module, test: Split, logits: np.ndarray, splits: Splits
-) -> Iterator[tuple[str, Figure]]:
+def watch(net: nn.Module, val: Split) -> dict[str, Tensor]:
+    """Return what the net says of a few validation digits, always the same ones."""
     import torch
 
-    from experiments.layers import describe
-    from experiments.plots import architecture, digits
+    from experiments.interpret.digits import watched
 
-    example = torch.tensor(test.x[:2], device=next(net.parameters()).device)
-    yield "architecture", architecture.blocks(describe(net, example), "image", test.x.shape[1:])
-    yield "predictions", digits.predictions(test.x, test.y, logits[:, :DIGITS])
-    yield "confusion", digits.confusion(test.y, logits[:, :DIGITS])
+    with torch.inference_mode():
+        logits = net.eval()(val.x[watched(val.y.cpu().numpy())])
+    return {"probabilities": logits[:, :DIGITS].softmax(1)}
+
+
+def exhibits(trained: Trained) -> Iterator[Exhibit]:
+    from experiments.exhibits import digits
+
+    return digits.exhibits(trained)
 
 
 def calibrate(net: nn.Module, val: Split) -> dict[str, float]:
@@ -276,7 +280,8 @@ TASK = Task(
     outputs=outputs,
     choose=choose,
     augment=augment,
-    figures=figures,
+    watch=watch,
+    exhibits=exhibits,
     calibrate=calibrate,
     examine=examine,
     space={

@@ -1,0 +1,56 @@
+"""Two networks on one test set: counted answer by answer, and judged by McNemar's test."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments.comparison import Comparison, compare, mcnemar
+from experiments.errors import UserError
+from experiments.plots import comparison as plots
+from experiments.tracking import Version
+
+
+def test_mcnemar_is_the_binomial_by_hand() -> None:
+    assert mcnemar(10, 2) == pytest.approx(2 * (1 + 12 + 66) / 2**12)
+    assert mcnemar(2, 10) == mcnemar(10, 2)
+    assert mcnemar(0, 0) == mcnemar(5, 5) == 1
+
+
+def test_answers_are_counted_one_by_one(small) -> None:
+    splits = small("mnist")
+    splits = dataclasses.replace(
+        splits, test=dataclasses.replace(splits.test, x=splits.test.x[:6], y=np.arange(6))
+    )
+    first, second = np.array([0, 1, 2, 9, 9, 9]), np.array([0, 1, 9, 3, 9, 8])
+    found = Comparison.of(splits, first, second)
+    assert (found.both, found.first, found.second, found.neither) == (2, 1, 1, 2)
+    assert found.differing.tolist() == [[2], [3], [5]]
+    figure = plots.differing(
+        splits.test.x, splits.test.y, found.said, found.differing, splits.labels, ("a", "b")
+    )
+    assert "a and b differ on 3 samples" in figure.get_suptitle()
+    assert [axes.get_xlabel() for axes in figure.axes][:3] == ["2 | 9", "9 | 3", "9 | 8"]
+    assert [axes.get_title() for axes in figure.axes][:3] == ["is 2", "is 3", "is 5"]
+
+
+def test_gates_differ_row_by_row(small) -> None:
+    splits = small("gate")
+    worse = splits.test.y.copy()
+    xor = splits.labels.index("xor")
+    worse[3, xor] = 1
+    found = Comparison.of(splits, splits.test.y, worse)
+    assert (found.first, found.second) == (1, 0) and found.differing.tolist() == [[3, xor]]
+    x, y = splits.test.x, splits.test.y
+    figure = plots.differing(x, y, found.said, found.differing, splits.labels, ("a", "b"))
+    assert figure.axes[0].get_title() == "xor: is 0" and figure.axes[0].get_xlabel() == "0 | 1"
+    assert figure.axes[0].texts[0].get_text() == "11"
+
+
+def test_other_data_cannot_be_compared() -> None:
+    first, second = (
+        Version("mnist", n, "", {}, {"data_digest": digest, "data_name": "mine"})
+        for n, digest in ((1, "a"), (2, "b"))
+    )
+    with pytest.raises(UserError, match=r"version trained on the data of mnist version 1 \(a\)"):
+        compare(None, first, second)
