@@ -246,6 +246,7 @@ def _exhibits(
     card: Card, test: Mapping[str, Reliability], champion: Mapping[str, float]
 ) -> Iterator[Exhibit]:
     from experiments.plots import robustness as plots
+    from experiments.plots import trust
 
     theirs = {
         k: champion[name] for k in card.corruptions if (name := f"corruption/{k}") in champion
@@ -255,8 +256,8 @@ def _exhibits(
     worst = [(t.kind, t.image, t.truth, t.said, t.share) for t in card.tiles]
     yield Exhibit(
         "robustness/reliability",
-        lambda: plots.reliability(bins),
-        "Look for dots off the dotted line where many digits are: there its probabilities mislead.",
+        lambda: trust.reliability(bins),
+        "Look for blue bars that miss the dotted line: there its probabilities mislead.",
         "It cannot show single digits; where few digits fall into a bin, the dot scatters.",
         core=True,
     )
@@ -275,12 +276,12 @@ def _exhibits(
     yield Exhibit(
         "robustness/drawings",
         lambda: plots.drawings(card.drawings, card.pens),
-        "Look for dark cells: a digit that is misread with a thin or a thick pen.",
+        "Look for dark cells, and orange ones with ▼, below 80 %: a digit misread with that pen.",
         "It cannot show hands other than those the drawings were made after.",
     )
     yield Exhibit(
         "robustness/refusals",
-        lambda: plots.refusals(card.scores, others, card.threshold),
+        lambda: trust.refusals(card.scores, others, card.threshold),
         "Look for boxes that reach past the threshold: pictures of no digit that pass for one.",
         "It cannot show kinds of picture that nobody thought of.",
     )

@@ -29,6 +29,7 @@ from experiments.plots import (
     search,
     style,
     training,
+    trust,
 )
 from experiments.plots import digits as digit_plots
 from models.cnn import DigitCNN
@@ -393,7 +394,7 @@ def of_luck() -> Figure:
 
 def of_reliability() -> Figure:
     counts, line = np.array([0, 3, 90, 900]), np.linspace(0.1, 0.95, 4)
-    return robustness.reliability({"before": (counts, line, line**2, 0.1)})
+    return trust.reliability({"before": (counts, line, line**2, 0.1)})
 
 
 def of_networks() -> Figure:
@@ -427,9 +428,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "corruptions": lambda: robustness.corruptions({"fog": 0.5, "shear": 0.9}, {"fog": 0.7}),
     "drawings": lambda: robustness.drawings(np.linspace(0.5, 1, 20).reshape(10, 2), (6, 40)),
     "reliability": of_reliability,
-    "refusals": lambda: robustness.refusals(
-        np.arange(9.0), {"noise": (np.arange(9.0) - 3, 0.9)}, 1
-    ),
+    "refusals": lambda: trust.refusals(np.arange(9.0), {"noise": (np.arange(9.0) - 3, 0.9)}, 1),
     "tiles": lambda: robustness.tiles([("fog", IMAGES[0], 4, 9, 0.9)]),
     "adversaries": lambda: robustness.adversaries((0, 0.1), {"FGSM": np.array([[1, 0.4]])}),
 }
@@ -446,8 +445,8 @@ FULL: dict[str, Callable[[], Figure]] = {
     "no champion": lambda: robustness.corruptions({"fog": 0.0}, None),
     "drawings": lambda: robustness.drawings(np.linspace(0, 1, 110).reshape(10, 11), range(11)),
     "reliability": of_reliability,
-    "refusals": lambda: robustness.refusals(np.arange(99.0), KINDS, 1),
-    "nothing refused": lambda: robustness.refusals(np.arange(99.0), KINDS, -90),
+    "refusals": lambda: trust.refusals(np.arange(99.0), KINDS, 1),
+    "nothing refused": lambda: trust.refusals(np.arange(99.0), KINDS, -90),
     "tiles": lambda: robustness.tiles(TILES),
     "no tiles": lambda: robustness.tiles([]),
     "adversaries": lambda: robustness.adversaries((0, 0.1, 0.2), {"PGD, 20 steps": ONE_SIDED}),

@@ -20,6 +20,7 @@ from experiments.plots import (
     search,
     style,
     training,
+    trust,
 )
 from experiments.plots import digits as digit_plots
 from models.cnn import DigitCNN
@@ -223,7 +224,7 @@ def test_numbers_of_drawings_are_read_on_every_shade() -> None:
 def test_bins_of_reliability_have_wilsons_intervals_and_a_true_diagonal() -> None:
     counts, line = np.array([0, 1, 40, 900]), np.array([0, 0.4, 0.7, 0.9])
     share = np.array([0, 0, 0.5, 0.95])
-    figure = robustness.reliability({"now": (counts, line, share, 0.1)})
+    figure = trust.reliability({"now": (counts, line, share, 0.1)})
     above, below = figure.axes
     (bars,) = (c for c in above.containers if isinstance(c, ErrorbarContainer))
     ends = np.array([segment[:, 1] for segment in bars.lines[2][0].get_segments()])
@@ -241,7 +242,7 @@ def test_bins_of_reliability_have_wilsons_intervals_and_a_true_diagonal() -> Non
 
 def test_refusals_cost_what_they_cost() -> None:
     digits, others = np.arange(100.0), np.arange(-50.0, 50.0)
-    figure = robustness.refusals(digits, {"letters": (others, 0.875)}, threshold=10.0)
+    figure = trust.refusals(digits, {"letters": (others, 0.875)}, threshold=10.0)
     curve = figure.axes[1].lines[0]
     assert "letters (AUROC 0.8750)" in figure.get_suptitle()
     assert "refuses 60.0% of these, 10.0% of digits" in figure.get_suptitle()
@@ -251,7 +252,7 @@ def test_refusals_cost_what_they_cost() -> None:
 
 def test_refusals_rank_every_kind_with_a_look_of_its_own() -> None:
     kinds = {f"kind {i}": (np.arange(9.0), 0.5 + (7 * i % 13) / 30) for i in range(13)}
-    figure = robustness.refusals(np.arange(9.0), kinds, -5.0)
+    figure = trust.refusals(np.arange(9.0), kinds, -5.0)
     spread, curves = figure.axes
     ranked = sorted(kinds, key=lambda kind: kinds[kind][1])
     places = {

@@ -14,7 +14,7 @@ from experiments.device import to_device
 from experiments.errors import DataError
 from experiments.fit import fit, initialise
 from experiments.metrics import evaluate, predict
-from experiments.tasks.base import Choice, Exhibit, Splits, Task, Trained
+from experiments.tasks.base import Choice, Exhibit, Split, Splits, Task, Trained
 from experiments.tasks.mnist import SPLIT_SEED, VAL_SHARE, stratified
 
 CPU = torch.device("cpu")
@@ -182,6 +182,22 @@ def test_every_exhibit_can_be_drawn(task: Task, small: Small) -> None:
             drawn.canvas.draw()
         steps = [step for step, _ in exhibit.slides()] if exhibit.slides else []
         assert steps == sorted(set(steps)), exhibit.name
+
+
+def only_sevens(splits: Splits) -> Splits:
+    parts = {n: getattr(splits, n) for n in ("train", "val", "test")}
+    sevens = {n: Split(part.x[part.y == 7], part.y[part.y == 7]) for n, part in parts.items()}
+    return dataclasses.replace(splits, **sevens)
+
+
+def test_exhibits_of_a_test_set_of_one_class(small: Small) -> None:
+    for exhibit in shown(tasks.get("mnist"), only_sevens(small("mnist"))):
+        try:
+            drawn = exhibit.draw()
+        except DataError as reason:
+            assert "expected" in str(reason), exhibit.name
+        else:
+            assert isinstance(drawn, bytes) or drawn.get_suptitle(), exhibit.name
 
 
 def test_mnist_split_is_stratified() -> None:

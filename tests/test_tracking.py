@@ -178,3 +178,27 @@ def test_an_earlier_network_is_told_not_dumped() -> None:
     net, other = DigitCNN(width=4), DigitCNN(width=4)
     tracking.restore(net, other, version)
     assert torch.equal(net.output.weight, other.output.weight)
+
+
+def test_other_seeds_of_the_same_settings_are_found(store: Path) -> None:
+    for seed, settings in ((0, "a"), (1, "a"), (1, "a"), (2, "b")):
+        with tracking.start("test") as run:
+            run.params({"seed": seed})
+            run.tags({"settings": settings})
+            for epoch in (1, 2):
+                run.metrics({"val_loss": seed + epoch / 10, "lr": 0.5}, step=epoch)
+    with tracking.start("test") as run:
+        run.params({"seed": 0})
+        found = tracking.histories("a", ["val_loss", "lr"], run.id)
+    assert found == [([1, 2], {"val_loss": [1.1, 1.2], "lr": [0.5, 0.5]})]
+    assert tracking.histories("c", ["val_loss"], run.id) == []
+
+
+def test_files_and_pictures_of_a_run_lie_where_they_are_named(store: Path) -> None:
+    with tracking.start("test") as run:
+        run.file("figures/a/b.gif", b"GIF89a")
+        run.image("learning/replay", np.zeros((4, 4, 3), np.uint8), 7)
+    client = tracking.connect()
+    assert Path(client.download_artifacts(run.id, "figures/a/b.gif")).read_bytes() == b"GIF89a"
+    pictures = [file.path for file in client.list_artifacts(run.id, "images")]
+    assert pictures and all("replay" in path and "step+7" in path for path in pictures)

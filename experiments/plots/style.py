@@ -22,6 +22,8 @@ from matplotlib.text import Annotation, Text
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, GREY, INK, PAPER = "#56B4E9", "#737373", "#222222", "#FFFFFF"
 DPI = 110
+COLORS = (BLUE, VERMILION, GREEN, ORANGE, SKY, INK)  # of curves that stand together
+LINES = ("-", "--", "-.", ":")
 
 # 0 is blue, undecided is white, 1 is orange: for probabilities and for signs.
 DIVERGING = LinearSegmentedColormap.from_list("blue_orange", [BLUE, "#F7F7F7", VERMILION])
@@ -184,3 +186,18 @@ def _luminance(color: Any) -> float:
     channels = np.array(to_rgba(color)[:3])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def look(number: int) -> dict[str, Any]:
+    """Return colour and line of the curve of that number: 24 differ."""
+    line = LINES[(number + number // len(COLORS)) % len(LINES)]
+    return {"color": COLORS[number % len(COLORS)], "linestyle": line}
+
+
+def percent(share: float) -> str:
+    """Return a share in words that are "0%" or "100%" only if it is none or all."""
+    if np.isnan(share):
+        return "–"
+    if share in (0, 1):
+        return f"{share:.0%}"
+    return "<0.1%" if share < 0.0005 else ">99.9%" if share >= 0.9995 else f"{share:.1%}"
