@@ -26,9 +26,10 @@ def summary(version: Version, record: Record) -> str:
     count = int(metrics["test_count"])
     right = round(stored["test_accuracy"] * count)
     low, high = interval(right, count)
+    exact = "all there are" if record.params["data_exhaustive"] == "True" else ""
     facts = [
         f"{version}: {right:,} of {count:,} test answers right, {stored['test_accuracy']:.2%} "
-        f"(95 % interval {low:.2%} to {high:.2%}).",
+        f"({exact or f'95 % interval {low:.2%} to {high:.2%}'}).",
         f"Trained on {stored['data_name']} with recipe {stored['recipe']}, seed {stored['seed']}, "
         f"in {metrics['fit_seconds']:.1f} s.",
     ]

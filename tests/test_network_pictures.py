@@ -265,7 +265,8 @@ def test_parallel_puts_names_on_levels_and_constants_in_the_middle() -> None:
     places = {t.get_text(): t.get_position()[1] for t in figure.axes[0].texts}
     assert places["False"] == 0.25 and places["True"] == 0.75
     assert places["5"] == 0.5
-    assert places["2"] == pytest.approx(1 / 6) and places["adamw"] == pytest.approx(5 / 6)
+    twos = [t.get_position()[1] for t in figure.axes[0].texts if t.get_text() == "2"]
+    assert pytest.approx(1 / 6) in twos and places["adamw"] == pytest.approx(5 / 6)
 
 
 def test_pruned_counts_what_was_saved() -> None:

@@ -76,10 +76,18 @@ class Gates:
 
     @cached_property
     def focus(self) -> list[int]:
-        """The gates learned last; where the training was not recorded, the first ones."""
-        if not self.moments:
-            return list(range(min(gates.MOST_FOCUS, len(self.labels))))
-        return gates.focus(self.since, gates.losses(self.margins)[-1])
+        """The gates most worth a look: never learned, then those that no line parts, then the latest.
+
+        Where the training was not recorded, all are taken for learned.
+        """
+        every = list(range(len(self.labels)))
+        if self.moments:
+            every = gates.focus(self.since, gates.losses(self.margins)[-1], len(every))
+        never = {gate for gate in every if self.moments and self.since[gate] is None}
+        simple = {gate for gate in every if gate_spaces.parted(self.x, self.y[:, gate])}
+        return sorted(every, key=lambda gate: (gate not in never, gate in simple))[
+            : gates.MOST_FOCUS
+        ]
 
     def slices(self, gate: int) -> list[gate_slices.Slice]:
         """Return the slices of a gate, most telling first for one that is drawn alone."""
@@ -261,7 +269,7 @@ def _replay(bank: Gates, gate: int) -> bytes:
 
 
 def _slides(bank: Gates) -> Iterator[tuple[int, Any]]:
-    """Yield the surfaces of all gates, or of the plane of the one learned last, as pictures."""
+    """Yield the surfaces of all gates, or of one on a plane of its inputs, as pictures."""
     from experiments.plots.gate_slides import slide
 
     weights, names = bank.path, list(bank.labels)

@@ -1,5 +1,6 @@
 """How gate networks learn: their surfaces through training, in one picture and in motion."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ def through_training(
     """Return the decision surfaces of gates, a row each, at steps of their training, a column each.
 
     Args:
-        labels: of at most 4 gates; the title is the first one's.
+        labels: of at most 4 gates; the title is that of the one learned last.
         steps: T of them, at most 8, in epochs.
         target: float [4, gates], true outputs of the rows 00, 01, 10, 11.
         probability: float [T, gates, S, S] of a 1, b by a.
@@ -42,8 +43,11 @@ def through_training(
     """
     first = {name: np.swapaxes(weights[name], 0, 1) for name in ("weight1", "bias1", "weight2")}
     gates, count, side = len(labels), len(steps), len(line)
-    title = finding(labels[0], since[0])
-    title = title.replace(":", " is learned last:", 1) if gates > 1 and since[0] else title
+    when = [math.inf if epoch is None else epoch for epoch in since]
+    latest = when.index(max(when))
+    title = finding(labels[latest], since[latest])
+    if gates > 1 and since[latest]:
+        title = title.replace(":", " is learned last:", 1)
     made = style.figure(
         max(5.8, 3.2 + 1.22 * count), (1.75 if count > 4 else 2.45) + 1.26 * gates, title
     )

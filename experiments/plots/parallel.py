@@ -125,7 +125,9 @@ def _scale(column: Sequence[Any]) -> Scale:
     def place(v: Any) -> Any:
         return (turn(v) - turn(low)) / span if span else np.where(np.isnan(v), v, 0.5)
 
-    ticks = [(float(place(np.float64(tick))), f"{tick:.6g}") for tick in _ticks(low, high, log)]
+    whole = all(isinstance(v, int | np.integer) for v in there)
+    round_ones = _ticks(low, high, log, whole)
+    ticks = [(float(place(np.float64(tick))), f"{tick:.6g}") for tick in round_ones]
     return Scale(place(numbers), ticks, "log" if log else "", [f"{v:.3g}" for v in numbers])
 
 
@@ -141,11 +143,11 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float | np.floating) and not math.isfinite(value))
 
 
-def _ticks(low: float, high: float, log: bool) -> list[float]:
+def _ticks(low: float, high: float, log: bool, whole: bool) -> list[float]:
     """Return the round numbers from low to high; these two, if there are no two round ones."""
     if math.isnan(low) or low == high:
         return [] if math.isnan(low) else [low]
-    ticks = np.asarray(MaxNLocator(5).tick_values(low, high))
+    ticks = np.asarray(MaxNLocator(5, integer=whole).tick_values(low, high))
     if log:
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         steps = (1, 2, 5) if len(powers) < 5 else (1,)

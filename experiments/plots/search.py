@@ -46,6 +46,9 @@ def history(
         mine = state == name
         if mine.any():
             axes.scatter(number[mine], value[mine], s=50, color=color, marker=marker, label=name)
+    shown = value[np.isfinite(value) & np.isin(state, list(LOOKS))]
+    if shown.min() > 0 and shown.max() > SPAN * shown.min():
+        axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return made
