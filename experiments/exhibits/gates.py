@@ -76,7 +76,7 @@ class Gates:
 
     @cached_property
     def focus(self) -> list[int]:
-        """The gates most worth a look: never learned, then those that no line parts, then the latest.
+        """The gates most worth a look: never learned, then those no line parts, then the latest.
 
         Where the training was not recorded, all are taken for learned.
         """
