@@ -2,7 +2,7 @@
 
     python -m benchmarks.gates --seeds 100
 
-Writes benchmarks/results/gates.json and docs/images/gate-luck.png.
+Writes benchmarks/results/gates.json, of which benchmarks.pictures draws the map of luck.
 """
 
 import time
@@ -14,7 +14,6 @@ import numpy as np
 
 from benchmarks import record
 from experiments import cli, luck, tasks
-from experiments.paths import ROOT
 
 TABLES = 5  # random truth tables of six inputs, each with a seed of its own
 
@@ -76,13 +75,8 @@ def measure(seeds: int) -> dict[str, Any]:
 @click.option("--seeds", type=click.IntRange(2, 1000), default=100, show_default=True)
 def command(seeds: int) -> None:
     """Measure banks of gate networks."""
-    from experiments.plots import luck as plots
-
     record.warm_up("gate", "default")
-    result = measure(seeds)
-    record.save("gates", f"python -m benchmarks.gates --seeds {seeds}", result)
-    figure = plots.luck("xor", [luck.Cell(**cell) for cell in result["luck"]["cells"]])
-    figure.savefig(ROOT / "docs" / "images" / "gate-luck.png", dpi=80)
+    record.save("gates", f"python -m benchmarks.gates --seeds {seeds}", measure(seeds))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks import record
 from experiments import cli, tracking
 from experiments.errors import UserError
 from experiments.paths import ROOT
@@ -31,6 +33,23 @@ HEAD = """# Gallery
 What one training of each task leaves behind, in the order of their reports. \
 Each picture says what it found; below it stands what to look for, and what it \
 cannot show. `python -m benchmarks.pictures` makes this page anew from the exported champions.
+"""
+MEASURED = """
+## Over many starts and seeds
+
+`python -m benchmarks.gates --seeds 100`
+
+![How many of 500 starts learn XOR](images/gate-luck.png)
+
+Look for the width at which a curve passes half, and whether its bars are clear of the other \
+curves'. It cannot show other learning rates, or what a longer training would do.
+
+`python -m benchmarks.robustness --seeds 5`
+
+![How little a change fools the digit network](images/mnist-adversaries.png)
+
+Look for the cross where half is lost, and how far below FGSM PGD lies. It cannot show stronger \
+attacks, nor changes that people would make.
 """
 THREE = [
     (0.32, 0.25),
@@ -48,7 +67,8 @@ def command() -> None:
     """Write docs/gallery.md and docs/images."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     sources = {name: Source.of(tracking.find(f"models:/{name}@champion")) for name in TASKS}
-    GALLERY.write_text(HEAD + "".join(map(chapter, sources.values())))
+    GALLERY.write_text(HEAD + "".join(map(chapter, sources.values())) + MEASURED)
+    measured()
     chromium = shutil.which("chromium")
     if chromium is None:
         raise UserError("chromium is needed for the screenshots; Debian has it as a package.")
@@ -65,6 +85,23 @@ def command() -> None:
             screenshots(page, f"http://127.0.0.1:{port}")
     finally:
         server.terminate()
+
+
+def measured() -> None:
+    """Draw what benchmarks have measured: the map of luck, and accuracy under attack."""
+    from experiments.luck import Cell
+    from experiments.plots import luck, robustness, style
+
+    result = record.load("gates")["luck"]
+    attacks = record.load("robustness")
+    shares = {name: np.array(runs) for name, runs in attacks["attacks"].items()}
+    figures = {
+        "gate-luck": luck.luck(result["gate"], [Cell(**cell) for cell in result["cells"]]),
+        "mnist-adversaries": robustness.adversaries(attacks["strengths"], shares),
+    }
+    for name, figure in figures.items():
+        (IMAGES / f"{name}.png").write_bytes(style.png(figure))
+        shrink(IMAGES / f"{name}.png", IMAGES / f"{name}.png")
 
 
 def chapter(source: Source) -> str:

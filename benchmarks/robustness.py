@@ -15,7 +15,6 @@ import numpy as np
 
 from benchmarks import record
 from experiments import cli
-from experiments.paths import ROOT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,16 +59,6 @@ def command(seeds: int) -> None:
         "attacks": {name: [run[name] for run in attacks] for name in attacks[0]},
     }
     record.save("robustness", f"python -m benchmarks.robustness --seeds {seeds}", result)
-    draw(result["attacks"])
-
-
-def draw(attacks: Mapping[str, list[list[float]]]) -> None:
-    """Write the picture of the attacks."""
-    from experiments.plots import robustness as plots
-
-    shares = {name: np.array(runs) for name, runs in attacks.items()}
-    figure = plots.adversaries(STRENGTHS, shares)
-    figure.savefig(ROOT / "docs" / "images" / "mnist-adversaries.png", dpi=80)
 
 
 def trained(seed: int, changed: Mapping[str, Any]) -> tuple[Job, nn.Module, Any, float]:
