@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -16,18 +17,17 @@ from typing import Any
 
 import click
 import numpy as np
-from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import record
 from experiments import cli, tracking
 from experiments.errors import UserError
 from experiments.paths import ROOT
-from experiments.report_page import CHAPTERS, Source
+from experiments.report_page import CHAPTERS, Source, webp
 
 IMAGES, GALLERY = ROOT / "docs" / "images", ROOT / "docs" / "gallery.md"
 TASKS = {"gate": "Logic gates", "mnist": "Handwritten digits"}
-WIDTH, COLOURS = 900, 128  # pixels, and entries of the palette: enough to read, small to keep
+WIDTH, QUALITY = 900, 88  # pixels, and WebP's measure: enough to read, small to keep
 HEAD = """# Gallery
 
 What one training of each task leaves behind, in the order of their reports. \
@@ -39,14 +39,14 @@ MEASURED = """
 
 `python -m benchmarks.gates --seeds 100`
 
-![How many of 500 starts learn XOR](images/gate-luck.png)
+![How many of 500 starts learn XOR](images/gate-luck.webp)
 
 Look for the width at which a curve passes half, and whether its bars are clear of the other \
 curves'. It cannot show other learning rates, or what a longer training would do.
 
 `python -m benchmarks.robustness --seeds 5`
 
-![How little a change fools the digit network](images/mnist-adversaries.png)
+![How little a change fools the digit network](images/mnist-adversaries.webp)
 
 Look for the cross where half is lost, and how far below FGSM PGD lies. It cannot show stronger \
 attacks, nor changes that people would make.
@@ -66,8 +66,12 @@ THREE = [
 def command() -> None:
     """Write docs/gallery.md and docs/images."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    sources = {name: Source.of(tracking.find(f"models:/{name}@champion")) for name in TASKS}
-    GALLERY.write_text(HEAD + "".join(map(chapter, sources.values())) + MEASURED)
+    for name in TASKS:
+        shutil.rmtree(IMAGES / name, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        champions = [tracking.find(f"models:/{name}@{tracking.CHAMPION}") for name in TASKS]
+        sources = [Source.of(each, Path(folder) / each.name) for each in champions]
+        GALLERY.write_text(HEAD + "".join(map(chapter, sources)) + MEASURED)
     measured()
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -100,8 +104,7 @@ def measured() -> None:
         "mnist-adversaries": robustness.adversaries(attacks["strengths"], shares),
     }
     for name, figure in figures.items():
-        (IMAGES / f"{name}.png").write_bytes(style.png(figure))
-        shrink(IMAGES / f"{name}.png", IMAGES / f"{name}.png")
+        shrink(style.png(figure), IMAGES / name)
 
 
 def chapter(source: Source) -> str:
@@ -121,8 +124,11 @@ def shown(source: Source, entry: Mapping[str, Any]) -> str:
         return f"`{entry['name']}` was not drawn: {entry['left_out']}"
     file = source.folder / entry["file"]
     target = IMAGES / source.version.metadata["task"] / entry["file"]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(file, target) if target.suffix == ".gif" else shrink(file, target)
+    if target.suffix == ".gif":
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target)
+    else:
+        target = shrink(file.read_bytes(), target)
     return f"![{entry['title'] or entry['name']}]({target.relative_to(GALLERY.parent)})"
 
 
@@ -151,17 +157,16 @@ def screenshots(page: Page, url: str) -> None:
 
 
 def keep(page: Page, name: str) -> None:
-    """Save what the page shows as docs/images/NAME.png."""
-    path = IMAGES / f"{name}.png"
-    page.screenshot(path=path)
-    shrink(path, path)
+    """Save what the page shows as docs/images/NAME.webp."""
+    shrink(page.screenshot(), IMAGES / name)
 
 
-def shrink(source: Path, target: Path) -> None:
-    """Save the picture at `source` small: narrow enough, in few colours."""
-    picture = Image.open(source).convert("RGB")
-    picture.thumbnail((WIDTH, 10 * WIDTH), Image.Resampling.LANCZOS)
-    picture.quantize(COLOURS).save(target, optimize=True)
+def shrink(png: bytes, target: Path) -> Path:
+    """Keep a picture small, and return where: TARGET with another ending."""
+    kept = target.with_suffix(".webp")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(webp(png, WIDTH, QUALITY))
+    return kept
 
 
 def wait_for(url: str) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 
 from experiments.errors import DataError
+from experiments.tasks.base import Film
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from experiments.tasks.base import Exhibit
     from experiments.tracking import Recorder
 
@@ -53,19 +56,28 @@ class Gallery:
         self.run.metrics({"figures_seconds": self.seconds})
 
     def _log(self, exhibit: Exhibit) -> dict[str, Any]:
-        from experiments.plots import style
-
-        path, drawn = f"{FOLDER}/{exhibit.name}", exhibit.draw()
-        files = {".gif": drawn} if isinstance(drawn, bytes) else {".png": style.png(drawn)}
-        title = "" if isinstance(drawn, bytes) else drawn.get_suptitle()
-        if exhibit.scalable and not isinstance(drawn, bytes):
-            files[".svg"] = style.svg(drawn).encode()
-            style.dark(drawn)
-            files["-dark.svg"] = style.svg(drawn).encode()
+        drawn = exhibit.draw()
+        title = drawn.title if isinstance(drawn, Film) else drawn.get_suptitle()
+        files = dict(_files(drawn, exhibit.scalable))
         for ending, raw in files.items():
-            self.run.file(path + ending, raw)
+            self.run.file(f"{FOLDER}/{exhibit.name}{ending}", raw)
         if exhibit.text:
-            self.run.text(f"{path}.md", exhibit.text)
+            self.run.text(f"{FOLDER}/{exhibit.name}.md", exhibit.text)
         for step, picture in exhibit.slides() if exhibit.slides else ():
             self.run.image(exhibit.name, picture, step)
-        return {"file": f"{exhibit.name}{next(iter(files))}", "title": title, "text": exhibit.text}
+        file = f"{exhibit.name}{next(iter(files))}"
+        return {"file": file, "title": title, "text": exhibit.text}
+
+
+def _files(drawn: Figure | Film, scalable: bool) -> Iterator[tuple[str, bytes]]:
+    """Yield the endings and bytes of what a picture is kept as, the one to be shown first."""
+    from experiments.plots import style
+
+    if isinstance(drawn, Film):
+        yield ".gif", drawn.gif
+        return
+    yield ".png", style.png(drawn)
+    if scalable:
+        yield ".svg", style.svg(drawn).encode()
+        style.dark(drawn)
+        yield "-dark.svg", style.svg(drawn).encode()

@@ -23,6 +23,7 @@ from experiments.fit import State, fit, initialise
 from experiments.metrics import EpochMetrics
 from experiments.options import Request
 from experiments.parallel import ALONE, Group
+from experiments.paths import ALBUM
 from experiments.tasks.base import DataOptions, Hparams, Split, Splits, Task
 
 
@@ -81,7 +82,7 @@ class Job:
     def album(self) -> Album:
         """Return the album of the fit with these hyper-parameters."""
         folder = self._checkpoints()
-        return Album(folder and folder / "album")
+        return Album(folder and folder / ALBUM)
 
     def fit(self, net: nn.Module, title: str, album: Album | None = None) -> Iterator[EpochMetrics]:
         """Train `net` as `fit.fit` does, under a progress bar called `title`.
@@ -171,7 +172,7 @@ class Job:
 
     def settings(self) -> str:
         """Return a short name that fits of the same settings share, whatever their seed."""
-        settings = [self.task.name, asdict(self.hparams), self.splits.digest]
+        settings = [self.task.name, asdict(self.hparams), self.splits.digest, self.precision]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
     def named_hparams(self) -> dict[str, object]:

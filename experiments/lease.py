@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from experiments.errors import UserError
-from experiments.paths import STATE
+from experiments.paths import ALBUM, STATE
 
 PLACES = STATE / "runs"
 LOCK, LEASE, RUN = "lock", "lease-", "run.json"
@@ -102,7 +102,8 @@ def place(key: str, *, afresh: bool = False) -> Iterator[Place]:
 
 def _is_bare(folder: Path) -> bool:
     """Return whether no work was saved in a place."""
-    return all(path.name.startswith((LOCK, LEASE, RUN)) for path in folder.iterdir())
+    files = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != ALBUM)
+    return all(path.name.startswith((LOCK, LEASE, RUN)) for path in files)
 
 
 def _end(folder: Path, *locks: FileLock, keep: bool) -> None:

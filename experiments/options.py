@@ -71,7 +71,8 @@ class Request:
     def key(self, command: str) -> str:
         """Return a short name of the work asked for: the same command has the same."""
         store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE}"
-        everything = [command, store, self.options(), dataclasses.asdict(self.hparams)]
+        asked = {name: value for name, value in self.options().items() if name != "figures"}
+        everything = [command, store, asked, dataclasses.asdict(self.hparams)]
         text = json.dumps(everything, default=str)
         return f"{command}-{self.task.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

@@ -57,13 +57,14 @@ def publish(version: Version, second: Version | None = None) -> str:
     from experiments.comparison import compare
     from experiments.report_page import Source, render
 
-    sources = [Source.of(each) for each in (version, second) if each]
-    summaries = [summary(source.version, source.record) for source in sources]
     task = tasks.get(version.metadata["task"])
-    page = render(sources, summaries, compare(task, version, second) if second else None)
-    if second is None:
-        tracking.describe(version, summaries[0])
     with tempfile.TemporaryDirectory() as folder:
+        both = [each for each in (version, second) if each]
+        sources = [Source.of(each, Path(folder) / str(each.number)) for each in both]
+        summaries = [summary(source.version, source.record) for source in sources]
+        page = render(sources, summaries, compare(task, version, second) if second else None)
+        if second is None:
+            tracking.describe(version, summaries[0])
         path = Path(folder) / (f"against-{second.number}.html" if second else NAME)
         path.write_text(page)
         tracking.attach(version, path)

@@ -48,15 +48,15 @@ class Source:
     entries: Sequence[Mapping[str, Any]]
 
     @classmethod
-    def of(cls, version: Version) -> Source:
-        """Read what the report of `version` is made of.
+    def of(cls, version: Version, into: Path) -> Source:
+        """Read what the report of `version` is made of; copy its pictures into a folder.
 
         Raises:
             UserError: its run left no list of pictures, or cannot be read.
         """
         record = tracking.record(version)
         try:
-            folder = tracking.artifact(version, gallery.FOLDER)
+            folder = tracking.artifact(version, gallery.FOLDER, into)
             index = (folder / gallery.INDEX).read_text()
         except (UserError, OSError):
             train = cli.HOW_TO_TRAIN.format(task=version.name)
@@ -80,8 +80,8 @@ class Source:
             why = found["left_out"] if found else f"{self.version} has no such picture."
             return {"title": "", "text": "", "picture": "", "left_out": why}
         raw = (self.folder / found["file"]).read_bytes()
-        gif = found["file"].endswith(".gif")
-        picture = address("gif", raw) if gif else smaller(raw, width, quality)
+        gif = found["file"].endswith(".gif") and width > SIZES[-1][0]  # at last, a frame must do
+        picture = address("gif", raw) if gif else address("webp", webp(raw, width, quality))
         return {**found, "left_out": "", "picture": picture}
 
 
@@ -105,6 +105,7 @@ def render(sources: Sequence[Source], summaries: Sequence[str], more: Comparison
         "sources": sources,
         "summaries": summaries,
         "comparison": more,
+        "exhaustive": sources[0].record.params["data_exhaustive"] == "True",
         **_tables(sources),
     }
     for width, quality in SIZES:
@@ -147,7 +148,7 @@ def _differing(more: Comparison, sources: Sequence[Source], width: int, quality:
         return None
     test, names = more.splits.test, [str(source.version) for source in sources]
     figure = plots.differing(test.x, test.y, more.said, more.differing, more.splits.labels, names)
-    return smaller(style.png(figure), width, quality)
+    return address("webp", webp(style.png(figure), width, quality))
 
 
 def _tables(sources: Sequence[Source]) -> dict[str, list[list[str]]]:
@@ -175,18 +176,20 @@ def _rows(names: Sequence[str], sources: Sequence[Mapping[str, Any]]) -> list[li
 
 def _text(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 2 else f"{value:.4g}"
+        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 2 else f"{value:.6g}"
     return "" if value is None else str(value)
 
 
-def smaller(png: bytes, width: int, quality: int) -> str:
-    """Return the address of a picture as WebP, at most `width` pixels wide."""
+def webp(png: bytes, width: int, quality: int) -> bytes:
+    """Return a picture as WebP, at most `width` pixels wide."""
     from PIL import Image
 
-    picture, out = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    opened, out = Image.open(io.BytesIO(png)), io.BytesIO()
+    opened.seek(getattr(opened, "n_frames", 1) - 1)  # of a film the end
+    picture = opened.convert("RGB")
     picture.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
     picture.save(out, "WEBP", quality=quality, method=2)
-    return address("webp", out.getvalue())
+    return out.getvalue()
 
 
 def address(kind: str, raw: bytes) -> str:

@@ -228,7 +228,9 @@ def written(
         reported={**facts, "drawings_kept": card.drawings_kept, **told},
         table=_table(numbers, champion),
         exhibits=_exhibits(
-            card, {"before temperature": before, "after temperature": after}, champion
+            card,
+            {"before temperature scaling": before, "after temperature scaling": after},
+            champion,
         ),
     )
 
@@ -257,14 +259,15 @@ def _exhibits(
     yield Exhibit(
         "robustness/reliability",
         lambda: trust.reliability(bins),
-        "Look for blue bars that miss the dotted line: there its probabilities mislead.",
-        "It cannot show single digits; where few digits fall into a bin, the dot scatters.",
+        "Look for orange sticks: there its probabilities mislead by more than chance.",
+        "It cannot show single digits; hollow dots rest on too few digits to tell.",
         core=True,
     )
     yield Exhibit(
         "robustness/corruptions",
         lambda: plots.corruptions(card.corruptions, theirs or None),
-        "Look for short bars: what the network reads badly, and whether the champion did better.",
+        "Look for short bars: what the network reads badly"
+        + (", and whether the champion did better." if theirs else "."),
         "It cannot show other kinds of damage, nor other strengths of these.",
     )
     yield Exhibit(
@@ -276,13 +279,13 @@ def _exhibits(
     yield Exhibit(
         "robustness/drawings",
         lambda: plots.drawings(card.drawings, card.pens),
-        "Look for dark cells, and orange ones with ▼, below 80 %: a digit misread with that pen.",
+        "Look for cells below 100 %: a digit misread with that pen; orange with ▼ is below 80 %.",
         "It cannot show hands other than those the drawings were made after.",
     )
     yield Exhibit(
         "robustness/refusals",
         lambda: trust.refusals(card.scores, others, card.threshold),
-        "Look for boxes that reach past the threshold: pictures of no digit that pass for one.",
+        "Look for boxes or whiskers past the threshold, and curves that stay high on the right.",
         "It cannot show kinds of picture that nobody thought of.",
     )
 

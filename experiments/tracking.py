@@ -140,6 +140,7 @@ class Run:
         self.id, self.claim = run_id, claim
         self.others: Callable[[], bool] = lambda: False
         self.known = mlflow.get_run(run_id).data
+        self.pictures: set[str] | None = None  # on sliders already; unknown until one is logged
         self.last_step = -1
         if "val_loss" in self.known.metrics:
             history = mlflow.MlflowClient().get_metric_history(run_id, "val_loss")
@@ -176,10 +177,14 @@ class Run:
             mlflow.log_artifact(f"{beside}/{name}", folder or None)
 
     def image(self, name: str, picture: np.ndarray, step: int) -> None:
-        """Log `picture`, uint8 [H, W, 3], as the one of `step` under the slider NAME."""
+        """Log `picture`, uint8 [H, W, 3], as the one of `step` under the slider NAME, once."""
         import mlflow
 
-        mlflow.log_image(picture, key=name, step=step)
+        if self.pictures is None:
+            listed = mlflow.MlflowClient().list_artifacts(self.id, "images")
+            self.pictures = {file.path.partition("+timestamp")[0] for file in listed}
+        if f"images/{name.replace('/', '~')}+step+{step}" not in self.pictures:
+            mlflow.log_image(picture, key=name, step=step, synchronous=True)
 
     def text(self, name: str, text: str) -> None:
         """Log `text` as the file NAME."""
@@ -364,8 +369,8 @@ def record(version: Version) -> Record:
     return Record(run.info.run_id, run.data.params, run.data.metrics, run.data.tags)
 
 
-def artifact(version: Version, path: str) -> Path:
-    """Return where a file or folder of the run that registered `version` can be read.
+def artifact(version: Version, path: str, into: Path) -> Path:
+    """Copy a file or folder of the run that registered `version` into a folder; return where.
 
     Raises:
         UserError: the run has no such file.
@@ -373,7 +378,9 @@ def artifact(version: Version, path: str) -> Path:
     import mlflow
 
     with _telling(f"The run of {version} holds no {path}"):
-        return Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=path))
+        into.mkdir(exist_ok=True)
+        where = {"run_id": version.run_id, "artifact_path": path, "dst_path": str(into)}
+        return Path(mlflow.artifacts.download_artifacts(**where))
 
 
 History = tuple[list[int], dict[str, list[float]]]  # steps, and the values of each metric
@@ -389,10 +396,12 @@ def histories(settings: str, names: Sequence[str], but: str) -> list[History]:
     """
     client = connect()
     condition = f"tags.settings = '{settings}' and attributes.status = 'FINISHED'"
-    seeds = {run.data.params.get("seed"): run.info.run_id for run in _search(client, condition)}
-    mine = client.get_run(but).data.params.get("seed") if but else None
+    seeds: dict[float, str] = {}
+    for run in _search(client, condition):  # the newest first
+        seeds.setdefault(float(run.data.params["seed"]), run.info.run_id)
+    seeds.pop(float(client.get_run(but).data.params["seed"]), None)
     found = []
-    for run_id in [run_id for seed, run_id in seeds.items() if seed != mine][:MOST_SEEDS]:
+    for run_id in list(seeds.values())[:MOST_SEEDS]:
         values = {name: client.get_metric_history(run_id, name) for name in names}
         steps = [point.step for point in next(iter(values.values()))]
         found.append((steps, {name: [p.value for p in points] for name, points in values.items()}))

@@ -40,9 +40,10 @@ class Outcome:
         best: the best trial's number.
         best_run: id of the best trial's run.
         values: one row a trial, the aims in order; NaN where there is none.
-        states: complete, pruned or fail, trial by trial.
+        states: complete, pruned, diverged or fail, trial by trial.
         settings: what was searched, trial by trial.
         curves: the first aim by epoch, trial by trial; empty where there are several aims.
+        count: validation samples that judged each.
         front: numbers of the trials that no other beats in every aim.
         importances: hyper-parameter -> share of the first aim's variance; empty if unknown.
     """
@@ -55,6 +56,7 @@ class Outcome:
     states: list[str]
     settings: list[Mapping[str, Any]]
     curves: list[Mapping[int, float]]
+    count: int
     front: list[int]
     importances: Mapping[str, float]
 
@@ -163,6 +165,7 @@ def _one(
     try:
         values = _values(trial, job, run, aims)
     except (optuna.TrialPruned, Diverged) as stop:
+        trial.set_user_attr("diverged", isinstance(stop, Diverged))
         run.tags({"trial_state": "pruned", "reason": stop})
         run.status = "KILLED"
         shared.optuna.tell(trial, state=states.PRUNED, skip_if_finished=True)
@@ -230,9 +233,13 @@ def _outcome(study: optuna.Study, job: Job, aims: Sequence[str]) -> Outcome:
         best=best.number,
         best_run=best.user_attrs["run"],
         values=[t.values or [math.nan] * len(aims) for t in study.trials],
-        states=[t.state.name.lower() for t in study.trials],
+        states=[
+            "diverged" if t.user_attrs.get("diverged") else t.state.name.lower()
+            for t in study.trials
+        ],
         settings=[t.params for t in study.trials],
         curves=[t.intermediate_values for t in study.trials],
+        count=job.val.y.numel(),
         front=[t.number for t in study.best_trials] if len(aims) > 1 else [best.number],
         importances=_importances(study, complete, job.seed),
     )
@@ -265,7 +272,7 @@ def exhibits(outcome: Outcome) -> Iterator[Exhibit]:
     firsts = [row[0] for row in outcome.values]
     yield Exhibit(
         "search/history",
-        lambda: plots.history(firsts, outcome.states, aim, maximise),
+        lambda: plots.history(firsts, outcome.states, aim, maximise, count=outcome.count),
         "Look for how late the best value came: if among the last trials, more may find better.",
         "It cannot show how much of a difference is chance: each trial has one seed.",
         core=True,
@@ -275,14 +282,14 @@ def exhibits(outcome: Outcome) -> Iterator[Exhibit]:
         yield Exhibit(
             "search/importances",
             lambda: plots.importances(outcome.importances, aim, complete),
-            "Look for what is worth searching: a hyper-parameter with a small share is not.",
+            "Look for what is worth searching: if trials are many, what has a small share is not.",
             "It cannot show the direction, nor what lies outside the values that were tried.",
             core=True,
         )
     yield Exhibit(
         "search/parallel-coordinates",
         lambda: parallel.parallel(outcome.settings, firsts, outcome.states, aim, maximise),
-        "Look for where the bright lines pass each axis close together: there good values lie.",
+        "Look for where the thick line and bright ones pass an axis close together: good values.",
         "It cannot show values that were not tried; neighbouring axes stand out by their order.",
     )
     if len(outcome.aims) == 1:
@@ -291,7 +298,9 @@ def exhibits(outcome: Outcome) -> Iterator[Exhibit]:
             lambda: plots.pruned(
                 outcome.curves, outcome.states, aim, maximise, outcome.hparams.epochs
             ),
-            "Look for pruned trials that were still rising steeply: they may have ended too soon.",
+            "Look for pruned trials that were still improving: they may have ended too soon."
+            if "pruned" in outcome.states
+            else "Look for curves that cross: who is behind early may win late, if not pruned.",
             "It cannot show where a pruned trial would have ended.",
         )
     else:

@@ -10,7 +10,9 @@ import torch
 from experiments import tasks
 from experiments.album import MOMENTS, Album, moments
 from experiments.device import to_device
+from experiments.errors import DataError
 from experiments.fit import fit, initialise
+from experiments.tasks.base import Moment, Trained
 
 
 @pytest.mark.parametrize("steps", [1, 2, 30, 200, 1075, 100_000])
@@ -33,6 +35,35 @@ def test_an_album_goes_on_where_another_ended(tmp_path: Path) -> None:
     assert kept[0].epoch == 0 and kept[-1].epoch == 5
     assert all((m.seen["weight"] == m.step).all() for m in kept)
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_the_last_moment_is_of_the_weights_that_were_kept() -> None:
+    album = Album()
+    for done in range(11):
+        album.take(done, 10, lambda done=done: {"weight": torch.tensor([float(done)])})
+    album.end(2.5, lambda: {"weight": torch.tensor([99.0])})
+    found = album.moments(5.0)
+    assert [m.epoch for m in found][-1] == 2.5 and found[-1].seen["weight"] == 99
+    assert [m.step for m in found[:-1]] == [step for step in sorted(moments(10)) if step < 5]
+
+
+def test_damaged_or_unwritable_moments_are_done_without(tmp_path: Path) -> None:
+    for done in (0, 1):
+        Album(tmp_path / "a").take(done, 1, lambda: {"weight": torch.ones(50)})
+    damaged = tmp_path / "a" / "00000001.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-7])
+    assert [m.step for m in Album(tmp_path / "a").moments(1)] == [0]
+    (tmp_path / "file").write_text("in the way")
+    album = Album(tmp_path / "file")
+    album.take(0, 1, lambda: {"weight": torch.ones(1)})
+    assert 0 in album.taken and (tmp_path / "file").is_file()
+
+
+def test_pictures_of_an_unwatched_training_say_so(small) -> None:
+    splits = small("gate")
+    for found in ([], [Moment(3, 1.0, {"weight1": np.zeros(1)})], [Moment(0, 0.0, {})]):
+        with pytest.raises(DataError, match="expected moments of it from its first step on"):
+            Trained(None, splits, None, found).watched()
 
 
 def test_what_is_kept_does_not_change_later() -> None:

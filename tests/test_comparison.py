@@ -8,6 +8,7 @@ import pytest
 from experiments.comparison import Comparison, compare, mcnemar
 from experiments.errors import UserError
 from experiments.plots import comparison as plots
+from experiments.plots import style
 from experiments.tracking import Version
 
 
@@ -29,9 +30,17 @@ def test_answers_are_counted_one_by_one(small) -> None:
     figure = plots.differing(
         splits.test.x, splits.test.y, found.said, found.differing, splits.labels, ("a", "b")
     )
-    assert "a and b differ on 3 samples" in figure.get_suptitle()
-    assert [axes.get_xlabel() for axes in figure.axes][:3] == ["2 | 9", "9 | 3", "9 | 8"]
-    assert [axes.get_title() for axes in figure.axes][:3] == ["is 2", "is 3", "is 5"]
+    assert "a and b differ on 3 answers" in figure.get_suptitle()
+    (axes,) = figure.axes
+    said = [text.get_text() for text in axes.texts]
+    assert said == ["2 | 9", "is 2", "9 | 3", "is 3", "9 | 8", "is 5"]
+    blue, *_ = (text.get_color() for text in axes.texts[::2])
+    assert blue == style.BLUE and {t.get_color() for t in axes.texts[2::2]} == {style.VERMILION}
+    shown = np.asarray(axes.images[0].get_array())
+    pitch = 28 + plots.BESIDE
+    for place, index in enumerate((2, 3, 5)):
+        cell = shown[:28, place * pitch : place * pitch + 28]
+        assert (cell == splits.test.x[index]).all()
 
 
 def test_gates_differ_row_by_row(small) -> None:
@@ -43,8 +52,9 @@ def test_gates_differ_row_by_row(small) -> None:
     assert (found.first, found.second) == (1, 0) and found.differing.tolist() == [[3, xor]]
     x, y = splits.test.x, splits.test.y
     figure = plots.differing(x, y, found.said, found.differing, splits.labels, ("a", "b"))
-    assert figure.axes[0].get_title() == "xor: is 0" and figure.axes[0].get_xlabel() == "0 | 1"
-    assert figure.axes[0].texts[0].get_text() == "11"
+    assert figure.get_suptitle() == "a and b differ on 1 answer"
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert said == ["0 | 1", "xor", "11", "is 0"]
 
 
 def test_other_data_cannot_be_compared() -> None:

@@ -1,5 +1,6 @@
 """The pictures of the gates: their numbers against independent ones, their figures against both."""
 
+import resource
 from io import BytesIO
 from itertools import pairwise
 
@@ -209,7 +210,9 @@ def test_training_is_shown_gate_by_gate_and_step_by_step() -> None:
     assert np.allclose(image[13:20, 13:20], surface[1, 0])  # the upper row is the first gate
     assert np.allclose(image[:7, 26:], surface[2, 1]) and image.mask[8].all()
     assert figure.get_suptitle() == "twin: not every row right at the end"
-    assert through([4, 2])[0].get_suptitle() == "xor is learned last: right from epoch 4 on"
+    assert through([4, 2])[0].get_suptitle() == (
+        "Of these 2, xor is learned last: right from epoch 4 on (the first: 2)"
+    )
     assert [t for t in texts(figure) if t.startswith("epoch")] == ["epoch 0", "epoch 4", "epoch 9"]
     assert "twin\nnot every row\nright at the end" in texts(figure)
     one, zero = figure.axes[0].collections[-2:]
@@ -276,6 +279,19 @@ def test_hidden_space_says_whether_a_line_parts() -> None:
     assert "fails on 4 of 4 rows" in failed.get_suptitle()
 
 
+def test_hidden_spaces_name_the_gates_that_no_line_parts() -> None:
+    two = {name: np.stack([value, value]) for name, value in SOLVED.items()}
+    space = gate_spaces.hidden_space(two, "relu", ROWS)
+    y = np.stack([XOR, XOR], 1)
+    figure = gate_hidden.hidden_space(["xor", "or"], ROWS, y, *space, [False, True])
+    said = "xor: no line parts the inputs, a line parts the hidden space"
+    assert figure.get_suptitle() == said
+    simple = gate_hidden.hidden_space(["xor", "or"], ROWS, y, *space, [True, True])
+    assert "A line parts the inputs of all 2 gates" in simple.get_suptitle()
+    failed = gate_hidden.hidden_space(["xor", "or"], ROWS, 1 - y, *space, [False, True])
+    assert failed.get_suptitle().startswith("xor and or: no line parts the hidden space")
+
+
 def test_neighbours_in_the_input_space_differ_in_one_input() -> None:
     x = truth_table.inputs(3)
     order = np.argsort(gate_hidden._gray(x))
@@ -295,6 +311,9 @@ def test_margins_name_and_frame_the_smallest() -> None:
     assert texts(figure) == ["3.0", "2.0", "1.0", "4.0", "5.0", "−0.5 ✗", "6.0", "7.0"]
     solved = gate_insight.margins(["or", "xor"], ROWS, abs(margin))
     assert solved.get_suptitle() == "All 8 rows right; the closest call is xor at 10, 0.5 nats"
+    assert solved.axes[0].images[0].get_clim() == (0.5, 7)
+    assert solved.axes[0].images[0].get_cmap().name == "viridis"
+    assert axes.images[0].get_clim() == (-gate_insight.REACH, gate_insight.REACH)
 
 
 def test_many_margins_are_dots() -> None:
@@ -326,7 +345,10 @@ def test_the_landscape_is_drawn_with_its_path() -> None:
     found = gate_spaces.landscape(path(5), "relu", ROWS, XOR)
     figure = gate_starts.landscape("xor", [0, 1, 2, 3, 4], *found)
     png(figure)
-    assert figure.get_suptitle() == "xor: this plane holds 100.0% of the path's variance"
+    assert figure.get_suptitle().startswith("xor: from 0.69 to 0.0")
+    exact = gate_starts.landscape("xor", [0, 1, 2, 3, 4], *found, ends=(0.69314, 4.2e-6))
+    assert exact.get_suptitle() == "xor: from 0.69 to 0.000004 nats"
+    assert figure.get_supxlabel().startswith("this plane holds 100.0% of the path's variance")
     axes = figure.axes[0]
     assert np.allclose(axes.lines[1].get_xydata(), found.path)
     assert "100.0% of the path's variance" in axes.get_xlabel()
@@ -338,14 +360,32 @@ def test_luck_sorts_the_starts_and_names_the_unluckiest_gate() -> None:
     solved = np.array([[True, True, False, True], [False, False, False, True]])
     figure = gate_starts.luck_of_starts(["or", "xor"], loss, solved)
     png(figure)
-    assert figure.get_suptitle() == "1 of 4 starts learn xor, 25%: the fewest of 2 gates"
+    assert figure.get_suptitle() == "xor fails from 3 of 4 starts, 1 other gate from fewer"
+    assert figure.get_supxlabel().startswith("right of the vermilion mark")
     cells = figure.axes[0].images[0].get_array()
     assert np.allclose(cells[0, :3], [-3, -2, -1]) and cells.mask[0, 3]
     assert np.allclose(cells[1], np.log10([1e-4, 0.4, 0.5, 0.6]))
     assert [line.get_xdata()[0] for line in figure.axes[0].lines[::2]] == [2.5, 0.5]
     assert {"3 of 4, 75%", "1 of 4, 25%"} <= set(texts(figure))
     every = gate_starts.luck_of_starts(["or", "xor"], loss, np.ones((2, 4), bool))
-    assert every.get_suptitle() == "All 4 starts learn each of the 2 gates"
+    assert every.get_suptitle() == "All 4 starts learn all 2 gates"
+    assert every.get_supxlabel() == ""
+
+
+@pytest.mark.parametrize(
+    ("failed", "title"),
+    [
+        ((2, 0, 2, 0), "a and c fail from 2 of 4 starts; the other 2 gates always learn"),
+        ((2, 1, 0, 0), "a fails from 2 of 4 starts, 1 other gate from fewer; 2 gates always learn"),
+        ((4, 4, 4, 4), "a, b, c and d fail from 4 of 4 starts"),
+        ((1, 0, 1, 1), "a, c and d fail from 1 of 4 starts; 1 gate always learns"),
+        ((3,), "1 of 4 starts learn a, 25%"),
+    ],
+)
+def test_luck_names_ties(failed: tuple[int, ...], title: str) -> None:
+    solved = np.arange(4) >= np.array(failed)[:, None]
+    figure = gate_starts.luck_of_starts("abcd"[: len(failed)], np.full(solved.shape, 0.1), solved)
+    assert figure.get_suptitle() == title
 
 
 def test_the_network_has_every_number() -> None:
@@ -374,3 +414,63 @@ def test_small_networks_have_their_numbers_beside_the_lines() -> None:
     assert {"1.0", "−1.0", "20.0"} <= set(texts(older.networks(["xor"], weights, "relu")))
     wide = random_weights(1, hidden=5)
     assert texts(older.networks(["xor"], wide, "tanh")) == ["a", "b"]
+
+
+def test_the_landscape_of_a_wide_net_of_ten_inputs_stays_small() -> None:
+    random, hidden = np.random.default_rng(0), 256
+    shapes = {"weight1": (hidden, 10), "bias1": (hidden,), "weight2": (hidden,), "bias2": ()}
+    path = {
+        name: random.normal(size=(4, *shape)).astype(np.float32) for name, shape in shapes.items()
+    }
+    x = (np.arange(1024)[:, None] >> np.arange(10) & 1).astype(np.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = gate_spaces.landscape(path, "tanh", x, x[:, 0])
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024  # MB on Linux
+    assert found.loss.shape == (41, 41) and grown < 700
+
+
+def test_many_networks_have_no_numbers_and_mirrored_ones_look_mirrored() -> None:
+    one = random_weights(hidden=3)
+    other = {k: v[[2, 0, 1]] if v.ndim else v for k, v in one.items()}  # the units, reordered
+    five = {name: np.stack([one[name], *[other[name]] * 4]) for name in one}
+    figure = older.networks(list("abcde"), five, "tanh")
+    assert set(texts(figure)) == {"a", "b"}  # the inputs' letters alone
+    first, second = ([(e.get_linewidth(), e.get_ydata()[1]) for e in axes.lines]
+                     for axes in figure.axes[:2])  # fmt: skip
+    assert first == second
+    for line in figure.axes[0].lines:
+        blue = line.get_color() == older.style.BLUE
+        assert (line.get_linestyle() == "--") == blue
+
+
+def test_the_title_of_networks_names_those_that_ignore_an_input() -> None:
+    weights = random_weights(2)
+    weights["weight1"][:] = 1.0
+    assert "ignore" not in older.networks(["or", "a"], weights, "tanh").get_suptitle()
+    weights["weight1"][1, :, 1] = 0.05
+    weights["weight2"][0, 0] = -8.1
+    said = "a all but ignores an input; or has the largest weight, 8.1"
+    assert older.networks(["or", "a"], weights, "tanh").get_suptitle() == said
+
+
+def test_surfaces_count_the_lines_that_cross_them() -> None:
+    a, b = older.grid().T
+    both = np.stack([1.0 * ((a > 0.5) != (b > 0.5)), 1.0 * (a + b > 1.5), 0 * a + 0.9], 1)
+    square = both.reshape(older.GRID_SIDE, older.GRID_SIDE, -1)
+    assert [older._lines(square[..., gate]) for gate in range(3)] == [2, 1, 0]
+    y = np.array([[0, 0, 1], [1, 0, 1], [1, 0, 1], [0, 1, 1.0]])
+    figure = older.surfaces(["xor", "and", "true"], y, both)
+    assert figure.get_suptitle() == "3 of 3 gates right at all corners; xor uses two lines"
+    plain = older.surfaces(["and", "true"], y[:, 1:], both[:, 1:])
+    assert plain.get_suptitle().endswith("; none with more than one line")
+    marks = {(line.get_marker(), line.get_markerfacecolor()) for line in figure.axes[0].lines}
+    assert marks == set(gate_planes.LOOKS.values())
+    assert [axes.get_ylabel() for axes in figure.axes[:3]] == ["input b", "", ""]
+
+
+def test_many_weights_have_the_greatest_numbers_only() -> None:
+    weights = random_weights(hidden=8, inputs=6)
+    figure = gate_network.network("parity6", weights, "tanh")
+    bold = [t for t in figure.axes[0].texts if t.get_fontweight() == "bold"]
+    assert len(bold) == gate_network.GREATEST + 8
+    assert "16 greatest" in figure.get_supxlabel()

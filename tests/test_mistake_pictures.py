@@ -180,7 +180,10 @@ def parts(wrong: np.ndarray) -> dict[str, digits.Slices]:
 
 def test_slices_name_the_hardest_one() -> None:
     figure = slices.slices(parts(np.arange(800) >= 780))
-    title = "The thickest eighth is misread 8.0 times as often as all digits (20.00% against 2.50%)"
+    title = (
+        "Digits of stroke width 699 to 799 px are misread\n"
+        "8.0 times as often as all (20.00% against 2.50%)"
+    )
     assert figure.get_suptitle() == title
     points, overall = figure.axes[1].containers[0].lines[0], figure.axes[1].lines[0]
     assert list(points.get_ydata()) == [0] * 7 + [0.2]
@@ -188,6 +191,7 @@ def test_slices_name_the_hardest_one() -> None:
     assert [t.get_text() for t in figure.axes[1].texts] == ["0"] * 7 + ["20"]
     assert len(figure.axes[1].get_xticklabels()) == 9
     assert "100 digits in each slice" in figure.get_supxlabel()
+    assert "of 16 intervals about one misses the line" in figure.get_supxlabel()
 
 
 def test_slices_do_not_make_much_of_chance() -> None:
@@ -206,13 +210,15 @@ def test_slices_count_how_often_they_looked(chance: float, named: bool) -> None:
     low = np.append(np.ones(7), chance)  # a hundredth is not rare in sixteen looks
     looked = {name: replace(part, chance=low) for name, part in whole.items()}
     title = slices.title(looked)
-    assert title.startswith("The most right-leaning eighth is" if named else "No slice of 16 is")
-    assert named or title.endswith("; closest to it: the most right-leaning eighth")
+    assert title.startswith("Digits of slant " if named else "No slice of 16 is")
+    low, high = whole["slant"].edges[-2:]
+    assert f"slant {low:.0f} to {high:.0f} degrees" in title
+    assert named or ";\nclosest to it: slant" in title
 
 
-def test_a_slice_in_the_middle_is_named_by_its_number() -> None:
+def test_a_slice_in_the_middle_is_named_by_its_edges() -> None:
     assert slices.title(parts(abs(np.arange(800) - 250) < 30)).startswith(
-        "Slice 3 of 8 by stroke width is misread 8.0 times"
+        "Digits of stroke width 199 to 299 px are misread\n8.0 times"
     )
 
 
@@ -232,20 +238,26 @@ def test_pairs_are_counted_and_the_surest_come_first() -> None:
     logits[2] *= 2
     figure = mistakes.pairs(marked(5), y, logits)
     (axes,) = figure.axes
-    assert figure.get_suptitle() == "3 mistakes in 5: most often a 4 read as 9, 2 times"
+    assert figure.get_suptitle() == "3 mistakes in 5: 2 fall on one pair, a 4 read as 9"
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["4 read as 9:\n2 times", "7 read as 1:\n1 time"]
-    assert [grey_at(axes, text) for text in axes.texts] == [3, 1, 4]
-    assert texts(figure) == ["100%", "94%", "94%"]
+    assert labels == ["4 read as 9:\n2 times"]  # 7 read as 1 is left out: once
+    assert [grey_at(axes, text) for text in axes.texts] == [3, 1]
+    assert texts(figure) == [">99.9%", "94.3%"]
 
 
-def test_ten_pairs_with_eight_pictures_are_enough() -> None:
+def test_pairs_say_how_many_mistakes_they_hold() -> None:
+    y = np.array([4, 4, 4, 3, 3, 7, 1])
+    figure = mistakes.pairs(marked(7), y, sure([9, 9, 9, 5, 5, 1, 1]))
+    assert figure.get_suptitle() == ("6 mistakes in 7: 5 fall on 2 pairs, 3 on a 4 read as 9")
+
+
+def test_ten_pairs_with_six_pictures_are_enough() -> None:
     y = np.repeat(np.arange(10), 20)
     said = (y + np.tile([1, 1, 2, 3], 50)) % 10
     figure = mistakes.pairs(np.zeros((200, 28, 28), np.uint8), y, sure(said.tolist()))
-    assert figure.get_suptitle().endswith("0 read as 1, 10 times; 100 of them in these 10 pairs")
-    assert len(texts(figure)) == 80 and len(figure.axes) == 2
-    assert figure.axes[0].get_yticklabels()[0].get_text() == "0 read as 1:\n10 times\n8 shown"
+    assert figure.get_suptitle().endswith("100 fall on the 10 commonest pairs, 10 on a 0 read as 1")
+    assert len(texts(figure)) == 60 and len(figure.axes) == 2
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "0 read as 1:\n10 times\n6 shown"
 
 
 def test_pairs_without_a_mistake_show_the_least_sure() -> None:
@@ -272,8 +284,8 @@ def test_surest_stand_beside_their_neighbours() -> None:
     title = "Of the 2 surest mistakes, 1 lie among training digits of the class that the network"
     assert figure.get_suptitle().startswith(title)
     assert texts(figure) == [
-        *("is 4, said 9 (97%)", "■9", "■9", "●4"),
-        *("is 7, said 1 (90%)", "●7", "■1", "2"),
+        *("is 4, said 9 (97.0%)", "■9", "■9", "●4"),
+        *("is 7, said 1 (90.0%)", "●7", "■1", "2"),
     ]
     (axes,) = figure.axes
     ink = np.asarray(axes.images[0].get_array())
@@ -343,7 +355,10 @@ def test_course_writes_every_digit_and_marks_the_wrong_ones() -> None:
     wrong = {(round(x), round(y)) for x, y in chips.get_offsets()}
     for (moment, row), (digit, color) in written.items():
         assert digit == said[moment][row]
-        assert ((moment, row) in wrong) == (digit != Y[row]) == (color == to_rgb(style.VERMILION))
+        assert ((moment, row) in wrong) == (digit != Y[row])
+        assert color == to_rgb(style.INK) or digit == Y[row]
+    assert tuple(chips.get_facecolor()[0, :3]) == to_rgb(style.PAPER)
+    assert tuple(chips.get_edgecolor()[0, :3]) == to_rgb(style.VERMILION)
 
 
 def test_course_admits_what_was_not_learned() -> None:
@@ -368,17 +383,17 @@ def holds(picture: np.ndarray, color: str) -> bool:
 
 def test_frame_marks_each_digit() -> None:
     picture = replay.frame(marked(25), Y, 0.1, learned([np.where(Y == 1, 7, Y)])[0])
-    assert picture.shape == (560, 500, 3) and picture.dtype == np.uint8
+    assert picture.shape == (582, 500, 3) and picture.dtype == np.uint8
     for place, digit in enumerate(Y):
         row, column = divmod(place, 5)
-        top, left = 40 + 104 * row, 100 * column
+        top, left = replay.HEAD + 104 * row, 100 * column
         cell = picture[top - 2 : top + 102, left : left + 100]
         assert (cell[44, 50] == 255 - (place + 1)).all()
         assert holds(cell, style.VERMILION) == (digit == 1) != holds(cell, style.BLUE)
 
 
 def test_frame_of_few_digits_is_lower() -> None:
-    assert replay.frame(marked(7), Y[:7], 2, learned([Y])[0, :7]).shape == (248, 500, 3)
+    assert replay.frame(marked(7), Y[:7], 2, learned([Y])[0, :7]).shape == (270, 500, 3)
 
 
 def test_animation_plays_the_frames_and_rests_on_the_last() -> None:
@@ -394,3 +409,13 @@ def test_animation_plays_the_frames_and_rests_on_the_last() -> None:
             drawn = np.asarray(gif.convert("RGB")).astype(int)
             frame = replay.frame(shown, Y, MOMENTS[index], said[index])
             assert np.abs(drawn - frame).max() < 24 and np.abs(drawn - frame).mean() < 4
+
+
+@pytest.mark.parametrize(("wrong", "played"), [([], 5), ([1], 7), ([9], 10)])
+def test_an_animation_stops_soon_after_the_last_digit_is_learned(
+    wrong: list[int], played: int
+) -> None:
+    said = [np.full(3, 9) if moment in wrong else Y[:3] for moment in range(10)]
+    drawn = replay.animation(marked(3), Y[:3], np.arange(10.0), learned(said))
+    with Image.open(BytesIO(drawn)) as gif:
+        assert gif.n_frames == played  # four with all right, and the last one

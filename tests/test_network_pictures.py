@@ -125,15 +125,15 @@ def test_blocks_name_every_output_and_give_each_block_its_cost() -> None:
     cards = [p for p in figure.axes[0].patches if isinstance(p, FancyBboxPatch)]
     assert len(cards) == 1 + 5 + 2  # the input's, five convolutions', two linear layers'
     costs = [int(t.split()[0].replace(",", "")) for t in said if t.endswith("multiply-adds")]
-    title = figure.get_suptitle()
-    assert len(costs) == 7 and f"{sum(costs):,} multiply-adds" in title
+    totals = figure.axes[0].get_title()
+    assert len(costs) == 7 and f"{sum(costs):,} multiply-adds" in totals
     assert said.count("GELU") == 6
-    assert "convolutions do 98% of the multiply-adds" in figure.axes[0].get_title()
+    assert "convolutions do 98% of the multiply-adds" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize(
     ("config", "rows"),
-    [({"depth": 2}, 2), ({"width": 32, "stages": 2, "fold": 2}, 1), ({"depth": 4}, 2)],
+    [({"depth": 2}, 2), ({"width": 32, "stages": 1, "fold": 2}, 1), ({"depth": 4}, 3)],
 )
 def test_blocks_are_joined_fit_the_page_and_overlap_nowhere(
     config: dict[str, int], rows: int
@@ -197,7 +197,7 @@ def test_parallel_draws_each_complete_trial_where_its_values_are() -> None:
     worse, better = (segment[:, 1] for segment in bundle.get_segments())
     np.testing.assert_allclose(worse, [0, 0, 0], atol=1e-12)
     np.testing.assert_allclose(better, [1, 0.5, 1])
-    assert np.asarray(bundle.get_array()).tolist() == [0.5, 0.9]
+    assert np.asarray(bundle.get_array()).tolist() == [0, 1] and bundle.get_clim() == (0, 1)
     (cut,) = (line for line in axes.lines if line.get_linestyle() == "--" and len(line.get_xdata()))
     np.testing.assert_allclose(cut.get_ydata(), [0.5, 1])  # lr is logarithmic; no objective
     best = next(line for line in axes.lines if line.get_label() == "best: trial 2")
@@ -210,7 +210,32 @@ def test_parallel_finds_the_best_when_less_is_better() -> None:
     figure = parallel.parallel(
         [{"a": 1}, {"a": 2}], [0.3, 0.1], ["complete"] * 2, "val_loss", False
     )
-    assert figure.get_suptitle() == "Best of 2 complete trials: number 1, 0.1"
+    assert figure.get_suptitle() == "Best of 2 complete trials: number 1, loss (validation) 0.1"
+
+
+def test_brighter_is_better_also_when_less_is() -> None:
+    values = [1e-2, 1e-6, 1e-4]  # the middle one of a logarithmic axis is half as bright
+    figure = parallel.parallel([{"a": i} for i in range(3)], values, DONE[:3], "val_loss", False)
+    bundle = next(c for c in figure.axes[0].collections if isinstance(c, LineCollection))
+    assert np.asarray(bundle.get_array()).tolist() == pytest.approx([0, 0.5, 1])  # best last
+    dots = next(c for c in figure.axes[0].collections if not isinstance(c, LineCollection))
+    assert np.asarray(dots.get_array()).tolist() == pytest.approx([0, 0.5, 1])
+
+
+def test_accuracies_within_chance_have_a_band_and_a_title_that_says_so() -> None:
+    values, error = [0.9962, 0.9968, 0.9955], math.sqrt(0.9968 * 0.0032 / 5000)
+    figure = search.history(values, DONE[:3], "val_accuracy", True, count=5000)
+    chance = "Best of 3 trials: number 1, 99.68% right; all within chance of it"
+    assert figure.get_suptitle() == chance
+    (band,) = figure.axes[0].patches
+    low, high = band.get_bbox().intervaly
+    assert (low, high) == pytest.approx((0.9968 - error, 0.9968 + error))
+    apart = search.history([*values[:2], 0.99], DONE[:3], "val_accuracy", True, count=5000)
+    assert apart.get_suptitle() == "Best of 3 trials: number 1, 99.68% right"
+    loss = search.history([1e-3, 1.3e-6], DONE[:2], "val_loss", False, count=5000)
+    assert loss.get_suptitle() == "Best of 2 trials: number 1, loss 1.3e-06"
+    assert not loss.axes[0].patches and loss.axes[0].get_ylabel() == "loss (validation)"
+    assert not search.history([1.0, 1.0], DONE[:2], "val_accuracy", True, count=4).axes[0].patches
 
 
 def test_parallel_claims_only_what_chance_does_not_give() -> None:
@@ -344,6 +369,14 @@ def test_no_tick_of_accuracy_is_above_all_right(level: float) -> None:
     low, high = axes.get_ylim()
     assert low < 1 - level < high and max(axes.get_yticks()) <= 1 + 1e-9
     assert len(axes.get_yticks()) >= 2
+
+
+def test_the_words_of_a_training_are_the_tasks() -> None:
+    words = {"note": "train: all starts", "right": "of the rows right"}
+    figure = training.curves([1, 2], history(2), 2, **words)
+    assert figure.get_suptitle() == "Kept epoch 2: 95.00% of the rows right"
+    assert figure.get_supxlabel() == "train: all starts\ndotted line and dot: weights kept"
+    assert "augmented" in training.curves([1, 2], history(2), 2).get_supxlabel()
 
 
 def test_a_single_epoch_stands_in_the_middle() -> None:

@@ -69,8 +69,8 @@ def test_predictions_show_the_hardest() -> None:
     (axes,) = digit_plots.predictions(x, y, logits).axes
     captions = [text.get_text() for text in axes.texts]
     assert len(captions) == 32
-    assert captions[16] == "7  94%  ✗ is 0"
-    assert captions[0] == "0  100%  ✓"
+    assert captions[16] == "7 ✗ is 0\n94.3%"
+    assert captions[0] == "0 ✓\n99.9%"
     ink = np.asarray(axes.images[0].get_array())
     rows, columns = np.nonzero(ink)
     place = axes.texts[16].get_position()
@@ -131,8 +131,10 @@ def test_architecture_shows_layers_shapes_and_activations() -> None:
     layers = describe(DigitCNN(), torch.zeros(2, 28, 28, dtype=torch.uint8))
     figure = architecture.blocks(layers, "image", (28, 28))
     said = "\n".join(texts(figure))
-    title = "98,811 parameters, 1,614,784 multiply-adds for one image"
-    assert figure.get_suptitle() == title
+    totals = "98,811 parameters, 1,614,784 multiply-adds for one image"
+    assert figure.axes[0].get_title() == totals
+    finding = "Linear layers hold 76% of the parameters, convolutions do 95% of the multiply-adds"
+    assert figure.get_suptitle() == finding
     for part in ("28 × 28", "32 × 6 × 6", "conv 3×3, 32 → 64", "GELU", "linear 576 → 128"):
         assert part in said
 
@@ -157,12 +159,15 @@ def test_search_history_finds_the_best(maximise: bool, best: int) -> None:
     values = [0.1, 0.9, float("nan"), 0.5]
     states = ["complete", "pruned", "pruned", "complete"]
     figure = search.history(values, states, "val_accuracy", maximise)
-    assert f"number {best}, {values[best]:.4g}" in figure.get_suptitle()
+    assert f"number {best}, {values[best]:.2%} right" in figure.get_suptitle()
 
 
 def test_importances_admit_how_rough_they_are() -> None:
     figure = search.importances({"lr": 0.7, "width": 0.3}, "val_accuracy", trials=6)
-    assert figure.get_suptitle() == "lr mattered most (fANOVA, 6 trials; a rough guess)"
+    assert figure.get_suptitle() == "6 trials are too few to say what matters (lr 70%, width 30%)"
+    assert {to_hex(bar.get_facecolor()) for bar in figure.axes[0].patches} == {style.GREY}
+    enough = search.importances({"lr": 0.7, "width": 0.3}, "val_accuracy", trials=20)
+    assert enough.get_suptitle() == "lr mattered most (fANOVA, 20 trials)"
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.3, 0.7]
 
 
@@ -195,7 +200,7 @@ def test_corruptions_are_sorted_and_stand_beside_the_champions() -> None:
 def test_shares_are_all_or_none_only_if_they_are() -> None:
     shares = {"a": 0.0, "b": 0.0003, "c": 0.9996, "d": 1.0}
     said = texts(robustness.corruptions(shares, None))
-    assert said == ["0%", "<0.1%", ">99.9%", "100%", "this network"]
+    assert said == ["0%", "<0.1%", ">99.9%", "100%"]
 
 
 def test_drawings_name_the_hardest_digit_and_pen() -> None:
@@ -203,7 +208,12 @@ def test_drawings_name_the_hardest_digit_and_pen() -> None:
     right[4, 1], right[5, 0], right[6, 0] = 0.75, 0.9996, np.nan
     figure = robustness.drawings(right, (6, 40))
     assert "hardest: 4 with a pen of 40 px (75.0%)" in figure.get_suptitle()
-    assert {"75.0% ▼", ">99.9%", "–", "100%"} == set(texts(figure))
+    assert sorted(texts(figure)) == ["75.0% ▼", ">99.9%", "–"]  # what is all right is left empty
+    right[4, 0] = right[1, 1] = 0.75
+    title = robustness.drawings(right, (6, 40)).get_suptitle()
+    assert "hardest: 1 with a pen of 40 px, 4 with pens of 6 and 40 px (75.0%)" in title
+    right[7, 1] = 0.75
+    assert "4 pairs of a digit and a pen" in robustness.drawings(right, (6, 40)).get_suptitle()
     assert "hardest" not in robustness.drawings(np.ones((10, 2)), (6, 40)).get_suptitle()
 
 
@@ -217,7 +227,7 @@ def test_numbers_of_drawings_are_read_on_every_shade() -> None:
     figure = robustness.drawings(np.linspace(0.7, 1, 60).reshape(10, 6), range(6))
     axes = figure.axes[0]
     grounds = axes.images[0].to_rgba(axes.images[0].get_array()).reshape(-1, 4)
-    pairs = zip(axes.texts, grounds, strict=True)
+    pairs = zip(axes.texts, grounds[:-1], strict=True)  # the last is 100 % and stays empty
     assert min(style.contrast(text.get_color(), ground) for text, ground in pairs) >= 4.5
 
 
@@ -237,16 +247,33 @@ def test_bins_of_reliability_have_wilsons_intervals_and_a_true_diagonal() -> Non
     assert below.bbox.width == pytest.approx(above.bbox.width)
     assert [bar.get_height() for bar in below.patches] == counts.tolist()
     sticks = above.collections[0].get_segments()
-    np.testing.assert_allclose([s[:, 1] for s in sticks], np.c_[line, share][1:])
+    np.testing.assert_allclose([s[:, 1] for s in sticks], np.c_[line, share][2:])
+    (hollow,) = (part for part in above.lines if str(part.get_label()).startswith("hollow"))
+    assert list(hollow.get_xdata()) == [0.4]  # of one digit there is no telling
+
+
+def test_reliability_says_by_how_many_points_it_is_off() -> None:
+    counts, line = np.array([10, 900]), np.array([0.4, 0.9])
+    kinds = {
+        f"{when} temperature scaling": (counts, line, line, error)
+        for when, error in (("before", 0.0835), ("after", 0.0008))
+    }
+    assert trust.reliability(kinds).get_suptitle() == (
+        "After temperature scaling, probabilities are off by 0.08 points\non average; "
+        "before, by 8.35"
+    )
 
 
 def test_refusals_cost_what_they_cost() -> None:
     digits, others = np.arange(100.0), np.arange(-50.0, 50.0)
     figure = trust.refusals(digits, {"letters": (others, 0.875)}, threshold=10.0)
     curve = figure.axes[1].lines[0]
-    assert "letters (AUROC 0.8750)" in figure.get_suptitle()
-    assert "refuses 60.0% of these, 10.0% of digits" in figure.get_suptitle()
-    assert curve.get_ydata()[-1] == 1 and curve.get_ydata()[0] == pytest.approx(0.51, abs=0.01)
+    title = "The threshold refuses 60.0% of letters\nand 10.0% of digits"
+    assert figure.get_suptitle() == title and curve.get_label() == "letters, AUROC 0.8750"
+    accepted = curve.get_ydata()
+    assert accepted[0] == pytest.approx(0.49, abs=0.01)  # 1 to 49
+    assert accepted[-1] == 0.005 and "0.5%: none accepted" in figure.axes[1].get_xlabel()
+    assert figure.axes[1].get_yscale() == "log"
     assert all(axes.texts[0].get_text().strip().startswith("threshold") for axes in figure.axes)
 
 

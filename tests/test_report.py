@@ -8,8 +8,9 @@ import pytest
 
 from experiments import report, report_page
 from experiments.gallery import Gallery
+from experiments.plots import style
 from experiments.tasks.base import Exhibit
-from experiments.tracking import NullRun
+from experiments.tracking import NullRun, Record, Version
 from tests.conftest import Command, client
 
 REPORT = "mlflow run . -e report --env-manager local"
@@ -34,8 +35,6 @@ class Kept(NullRun):
 
 
 def exhibit(name: str, **more) -> Exhibit:
-    from experiments.plots import style
-
     return Exhibit(name, lambda: style.figure(3, 2, "found"), "Look.", "Not.", **more)
 
 
@@ -74,6 +73,26 @@ def test_scalable_pictures_come_on_light_and_dark_ground() -> None:
     )
     assert run.files["figures/a/b.svg"] != run.files["figures/a/b-dark.svg"]
     assert run.pictures == [("a/b", 0), ("a/b", 5)]
+
+
+def test_other_failures_of_a_picture_are_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        Gallery(Kept()).hang([Exhibit("a/b", lambda: 1 / 0, "Look.", "Not.")])
+
+
+def test_whatever_is_told_is_text_and_no_markup(tmp_path: Path) -> None:
+    evil = "<script>alert('\"')</script>"
+    version = Version("mnist", 1, "r", {}, {})
+    entry = {"name": "network/a", "look": evil, "limit": evil, "left_out": evil}
+    shown = {**entry, "name": "network/b", "title": evil, "text": evil, "file": "b.png"}
+    del shown["left_out"]
+    (tmp_path / "b.png").write_bytes(style.png(style.figure(2, 1, "b")))
+    params = {"data_exhaustive": "False", "task": evil, "hparams/lr": evil}
+    record = Record("r", params, {"test_accuracy": 0.99996}, {"command": evil, "machine": evil})
+    source = report_page.Source(version, record, tmp_path, [entry, shown])
+    page = report_page.render([source], [evil], None)
+    assert "<script" not in page and page.count("&lt;script&gt;") >= 10
+    assert "0.99996" in page and 'alt="&lt;script' in page
 
 
 def test_interval_is_wilsons() -> None:
@@ -155,7 +174,7 @@ def test_two_versions_stand_side_by_side(trained: Path, run: Command) -> None:
         "McNemar" in text and f"gate version {worse} wrong" in text and len(text) < report_page.MOST
     )
     assert "report.html: gate version 1: 64 of 64 test answers right" in said
-    counts = [int(n) for n in re.findall(r"<td>(\d+)</td>", text.partition("McNemar")[0])[:4]]
+    counts = [int(n) for n in re.findall(r"<td>(\d+)</td>", text.partition("These are all")[0])[:4]]
     assert sum(counts) == 64 and counts[2] == counts[3] == 0 and counts[1] > 0
 
 

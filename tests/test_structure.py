@@ -65,6 +65,7 @@ MAY_IMPORT = {
     },
     "experiments.album": {"torch", "experiments.tasks"},
     "experiments.gallery": {
+        "matplotlib",
         "experiments.errors",
         "experiments.plots",
         "experiments.tasks",

@@ -14,7 +14,7 @@ from experiments.device import to_device
 from experiments.errors import DataError
 from experiments.fit import fit, initialise
 from experiments.metrics import evaluate, predict
-from experiments.tasks.base import Choice, Exhibit, Split, Splits, Task, Trained
+from experiments.tasks.base import Choice, Exhibit, Film, Split, Splits, Task, Trained
 from experiments.tasks.mnist import SPLIT_SEED, VAL_SHARE, stratified
 
 CPU = torch.device("cpu")
@@ -175,8 +175,8 @@ def test_every_exhibit_can_be_drawn(task: Task, small: Small) -> None:
     for exhibit in exhibits:
         assert exhibit.look.startswith("Look for") and "cannot show" in exhibit.limit, exhibit.name
         drawn = exhibit.draw()
-        if isinstance(drawn, bytes):
-            assert drawn.startswith(b"GIF8") and len(drawn) < 1_000_000
+        if isinstance(drawn, Film):
+            assert drawn.gif.startswith(b"GIF8") and len(drawn.gif) < 1_000_000 and drawn.title
         else:
             assert drawn.get_suptitle(), exhibit.name
             drawn.canvas.draw()
@@ -197,7 +197,7 @@ def test_exhibits_of_a_test_set_of_one_class(small: Small) -> None:
         except DataError as reason:
             assert "expected" in str(reason), exhibit.name
         else:
-            assert isinstance(drawn, bytes) or drawn.get_suptitle(), exhibit.name
+            assert drawn.title if isinstance(drawn, Film) else drawn.get_suptitle(), exhibit.name
 
 
 def test_mnist_split_is_stratified() -> None:
@@ -263,7 +263,7 @@ def test_exhibits_of_any_number_of_inputs(gate: str) -> None:
             why[exhibit.name] = str(reason)
             continue
         drawn.add(exhibit.name)
-        if not isinstance(figure, bytes):
+        if not isinstance(figure, Film):
             figure.canvas.draw()
             assert max(figure.get_size_inches()) < 20
             title = figure._suptitle.get_window_extent()

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tasks.base import Exhibit, Moment, Trained
+from experiments.tasks.base import Exhibit, Film, Moment, Trained
 
 NO_DIGIT = "no digit"
 SEED = 0  # of the drawings that need chance: t-SNE, random weights
 NEIGHBOURS = 3
 SEARCHED = 20_000  # training digits among which neighbours are looked for
+
+
+RAW = "Probabilities are those before the temperature is set."
 
 
 class Digits:
@@ -24,7 +27,7 @@ class Digits:
         self.x, self.y = self.splits.test.x, self.splits.test.y
         self.logits = trained.logits[:, : len(self.splits.labels)]
         self.predicted = self.logits.argmax(1)
-        self.moments: Sequence[Moment] = [*trained.moments[:-1:2], *trained.moments[-1:]]
+        self.trained = trained
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -36,6 +39,12 @@ class Digits:
     def sample(self) -> int:
         """The first test digit that is read right; the first of all if none is."""
         return int((self.predicted == self.y).argmax())
+
+    @property
+    def moments(self) -> Sequence[Moment]:
+        """Every other moment of the training, the first and the last among them."""
+        every = self.trained.watched()
+        return [*every[:-1:2], every[-1]]
 
     @cached_property
     def watched(self) -> tuple[np.ndarray, np.ndarray]:
@@ -86,6 +95,11 @@ def _learning(digits: Digits) -> Iterator[Exhibit]:
             np.stack([moment.seen["probabilities"] for moment in digits.moments]),
         )
 
+    def film() -> Film:
+        moments, said = course()
+        shown, y = digits.watched
+        return Film(replay.title(y, moments, said), replay.animation(shown, y, moments, said))
+
     def slides() -> Iterator[tuple[int, Any]]:
         for moment in digits.moments:
             said = moment.seen["probabilities"]
@@ -95,13 +109,13 @@ def _learning(digits: Digits) -> Iterator[Exhibit]:
         "learning/course",
         lambda: replay.course(*digits.watched, *course()),
         "Look for digits that are learned late, or lost again after having been right.",
-        "It cannot show what happened between two moments; 25 digits say little about all.",
+        f"It cannot show what came between two moments; a few digits say little of all. {RAW}",
     )
     yield Exhibit(
         "learning/replay",
-        lambda: replay.animation(*digits.watched, *course()),
+        film,
         "Look for the digits that stay wrong longest, and what they are taken for.",
-        "It cannot show the speed of learning: the moments are not equally far apart.",
+        f"It cannot show the speed of learning: the moments are not equally far apart. {RAW}",
         slides=slides,
     )
 
@@ -143,7 +157,7 @@ def _mistakes(digits: Digits) -> Iterator[Exhibit]:
         "mistakes/pairs",
         lambda: mistakes.pairs(digits.x, digits.y, digits.logits),
         "Look for whether you would have read these digits as their labels say.",
-        "It cannot show digits read right by luck, and of a pair at most eight.",
+        "It cannot show digits read right by luck, and of a pair at most six.",
     )
     yield Exhibit(
         "mistakes/surest",
@@ -196,15 +210,15 @@ def _inside(digits: Digits) -> Iterator[Exhibit]:
         lambda: _attribution(digits),
         "Look for the trained network's pictures to differ from those of random weights: where "
         "they do not, they tell of the digit's shape and not of what was learned.",
-        "It cannot show why the network decides: all is relative to an empty page, for six "
+        "It cannot show why the network decides: all is relative to an empty page, for a few "
         "digits and one random network.",
     )
     yield Exhibit(
         "inside/embedding",
         lambda: _embedding(digits),
         "Look for ten islands, and for framed mistakes in the island of what they were read as.",
-        "It cannot show distances between islands or their sizes; mistakes are far more frequent "
-        "here than in the test set.",
+        "It cannot show distances between islands or their sizes, nor how rare mistakes are: up to "
+        "50 of them are among the digits on purpose.",
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from experiments.errors import DataError
 from experiments.interpret import gate_slices, gate_spaces, gates
-from experiments.tasks.base import Exhibit, Moment, Trained
+from experiments.tasks.base import Exhibit, Film, Moment, Trained
 
 COLUMNS = 8  # moments of a training side by side
 
@@ -22,7 +23,7 @@ class Gates:
         self.net, self.labels = trained.net, trained.splits.labels
         self.x, self.y = trained.splits.test.x, trained.splits.test.y
         self.logits, self.activation = trained.logits, trained.net.config["activation"]
-        self.moments: list[Moment] = [m for m in trained.moments if m.seen]
+        self.trained = trained
 
     @cached_property
     def weights(self) -> dict[str, np.ndarray]:
@@ -30,35 +31,27 @@ class Gates:
         named = self.net.named_parameters()
         return {name: value.detach().cpu().numpy() for name, value in named}
 
+    @property
+    def moments(self) -> Sequence[Moment]:
+        """The training's; a DataError says that there are none."""
+        return self.trained.watched()
+
     @cached_property
     def starts(self) -> dict[str, np.ndarray]:
-        """The weights of all starts at every recorded moment: [moments, gates, starts, ...].
-
-        Raises:
-            DataError: the bank is too large for its training to have been recorded.
-        """
-        if not self.moments:
-            raise DataError(
-                "course of the training: expected a bank small enough to record each moment, found "
-                f"one of {len(self.labels)} gates with {self.net.config['hidden']} hidden units; "
-                "give fewer restarts."
-            )
-        return {
-            name: np.stack([moment.seen[name] for moment in self.moments]) for name in self.weights
-        }
+        """The weights of all starts at every recorded moment: [moments, gates, starts, ...]."""
+        return {name: np.stack([m.seen[name] for m in self.moments]) for name in self.weights}
 
     @cached_property
     def path(self) -> dict[str, np.ndarray]:
         """The weights of each gate's chosen start at every recorded moment: [moments, gates, ...].
 
-        The chosen start is the one whose path comes nearest to the chosen network.
+        The last moment is of the weights that were kept, among which the chosen start's are.
         """
         gaps = sum(
-            np.abs(value - self.weights[name][:, None]).reshape(*value.shape[:3], -1).sum(-1)
+            np.abs(value[-1] - self.weights[name][:, None]).reshape(*value.shape[1:3], -1).sum(-1)
             for name, value in self.starts.items()
         )
-        chosen = np.asarray(gaps).min(0).argmin(-1)
-        every = np.arange(len(self.labels))
+        chosen, every = np.asarray(gaps).argmin(-1), np.arange(len(self.labels))
         return {name: value[:, every, chosen] for name, value in self.starts.items()}
 
     @cached_property
@@ -80,14 +73,13 @@ class Gates:
 
         Where the training was not recorded, all are taken for learned.
         """
-        every = list(range(len(self.labels)))
-        if self.moments:
+        every, never = list(range(len(self.labels))), set()
+        with suppress(DataError):
             every = gates.focus(self.since, gates.losses(self.margins)[-1], len(every))
-        never = {gate for gate in every if self.moments and self.since[gate] is None}
+            never = {gate for gate in every if self.since[gate] is None}
         simple = {gate for gate in every if gate_spaces.parted(self.x, self.y[:, gate])}
-        return sorted(every, key=lambda gate: (gate not in never, gate in simple))[
-            : gates.MOST_FOCUS
-        ]
+        order = sorted(every, key=lambda gate: (gate not in never, gate in simple))
+        return order[: gates.MOST_FOCUS]
 
     def slices(self, gate: int) -> list[gate_slices.Slice]:
         """Return the slices of a gate, most telling first for one that is drawn alone."""
@@ -121,7 +113,7 @@ def _network(bank: Gates) -> Iterator[Exhibit]:
 
     sizes = (bank.net.config["inputs"], bank.net.config["hidden"], 1)
     kinds = (bank.activation, "sigmoid")
-    copies = f"; {len(bank.labels)} such, one a gate" if len(bank.labels) > 1 else ""
+    copies = f"; one such for each of {len(bank.labels)} gates" if len(bank.labels) > 1 else ""
     yield Exhibit(
         "network/architecture",
         lambda: neurons.neurons(sizes, kinds, copies),
@@ -150,8 +142,8 @@ def _network(bank: Gates) -> Iterator[Exhibit]:
         yield Exhibit(
             "network/all-weights",
             lambda: plots.networks(bank.labels, bank.weights, bank.activation),
-            "Look for gates with mirrored weights: a gate and its negation differ in signs.",
-            "It cannot show which gate has larger weights: each network has a scale of its own.",
+            "Look for thin lines: inputs that a gate ignores, as a, b and their negations do.",
+            "It cannot show which gate has larger weights: the widths have a scale for each one.",
         )
 
 
@@ -160,7 +152,7 @@ def _learning(bank: Gates) -> Iterator[Exhibit]:
         "learning/surfaces",
         lambda: _through_training(bank),
         "Look for when the boundary bends so that all corners lie right, and which units turn.",
-        "It cannot show the other starts, most of which may never come this far.",
+        "It cannot show the other starts, nor when between two moments a gate became right.",
     )
     yield Exhibit(
         "learning/replay",
@@ -178,7 +170,7 @@ def _learning(bank: Gates) -> Iterator[Exhibit]:
     yield Exhibit(
         "learning/luck",
         lambda: _luck(bank),
-        "Look for rows with few cells before the mark: there most starts never learn the gate.",
+        "Look for cells right of a mark: starts that never learn the gate; none means that all do.",
         "It cannot show why a start is unlucky, nor what a longer training would do.",
     )
 
@@ -198,14 +190,14 @@ def _decisions(bank: Gates) -> Iterator[Exhibit]:
     yield Exhibit(
         "decisions/margins",
         lambda: gate_insight.margins(bank.labels, bank.x, bank.logits * sign),
-        "Look for the smallest margin of each gate: that row would be the first to flip.",
+        "Look for the smallest margin of each gate: the row that the network is least sure of.",
         "It cannot show how much an input may be disturbed before a row flips.",
     )
     if bank.x.shape[1] == 2:
         yield Exhibit(
             "decisions/surfaces",
             lambda: plots.surfaces(bank.labels, bank.y, _fine(bank)),
-            "Look for how many lines a gate needs: one for most, two for xor and xnor.",
+            "Look for how many lines a gate needs: two for xor and xnor, none for constants.",
             "It cannot show what is right between the corners: no gate says that.",
             core=True,
         )
@@ -249,12 +241,12 @@ def _through_training(bank: Gates) -> Any:
     )
 
 
-def _replay(bank: Gates, gate: int) -> bytes:
+def _replay(bank: Gates, gate: int) -> Film:
     from experiments.plots import gate_learning
 
     plane, target, cut = bank.plane(gate)
     flat = gates.take(plane, (slice(None), 0))
-    return gate_learning.replay(
+    gif = gate_learning.replay(
         bank.labels[gate],
         bank.epochs,
         gates.losses(bank.margins)[:, gate],
@@ -266,6 +258,7 @@ def _replay(bank: Gates, gate: int) -> bytes:
         plane=flat if bank.x.shape[1] > 2 else None,
         cut=cut,
     )
+    return Film(gate_learning.finding(bank.labels[gate], bank.since[gate]), gif)
 
 
 def _slides(bank: Gates) -> Iterator[tuple[int, Any]]:
@@ -287,7 +280,8 @@ def _landscape(bank: Gates, gate: int) -> Any:
 
     path = gates.take(bank.path, (slice(None), gate))
     found = gate_spaces.landscape(path, bank.activation, bank.x, bank.y[:, gate])
-    return gate_starts.landscape(bank.labels[gate], bank.epochs, *found)
+    ends = gates.losses(bank.margins)[[0, -1], gate].tolist()
+    return gate_starts.landscape(bank.labels[gate], bank.epochs, *found, ends=ends)
 
 
 def _luck(bank: Gates) -> Any:

@@ -99,8 +99,9 @@ def untrained(net: DigitCNN, seed: int) -> DigitCNN:
 def similarity(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Return Spearman's rank correlation of the absolute attributions of each picture.
 
-    Over the pixels of ink alone: on empty paper all attributions are 0 by construction, whatever
-    the weights, so that over the whole page any two nets seem to agree.
+    Over the pixels of ink alone: far from the ink all attributions are 0 by construction, whatever
+    the weights, so that over the whole page any two nets seem to agree. (Integrated gradients are
+    0 on all paper; occlusion's windows reach a few pixels beyond the ink.)
 
     Args:
         first, second: float [M, 28, 28].

@@ -62,12 +62,15 @@ def embed(features: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(found, np.float32)
 
 
-def neighbours_agree(features: np.ndarray, y: np.ndarray) -> float:
-    """Return the share of samples whose nearest other one, in all dimensions, has their label.
+def neighbours_agree(features: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return for each sample whether the nearest other one, in all dimensions, has its label.
 
     Args:
         features: float [N, D], N at least 2.
         y: int [N].
+
+    Returns:
+        bool [N].
 
     Raises:
         DataError: if there is no other sample.
@@ -78,4 +81,4 @@ def neighbours_agree(features: np.ndarray, y: np.ndarray) -> float:
     square = (wide**2).sum(1)
     distance = square[:, None] + square - 2 * wide @ wide.T
     np.fill_diagonal(distance, np.inf)
-    return float((y[distance.argmin(1)] == y).mean())
+    return np.asarray(y[distance.argmin(1)] == y)

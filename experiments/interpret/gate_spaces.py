@@ -107,8 +107,11 @@ def landscape(weights: gates.Weights, activation: str, x: np.ndarray, y: np.ndar
     reach = 0.65 * float(np.ptp(path, axis=0).max())  # one scale on both axes
     first, second = (np.linspace(m - reach, m + reach, GRID) for m in middle)
     places = np.stack(np.meshgrid(first, second), -1)
-    margin = gates.margins(_shaped(theta[-1] + places @ components[:2], weights), activation, x, y)
-    return Landscape(path, first, second, gates.losses(margin), (size**2 / sum(size**2))[:2])
+    loss = np.empty((GRID, GRID))
+    for row, line in enumerate(places):  # a row at a time: all would take gigabytes for wide nets
+        shaped = _shaped((theta[-1] + line @ components[:2]).astype(np.float32), weights)
+        loss[row] = gates.losses(gates.margins(shaped, activation, x, y))
+    return Landscape(path, first, second, loss, (size**2 / sum(size**2))[:2])
 
 
 def _shaped(theta: np.ndarray, like: gates.Weights) -> dict[str, np.ndarray]:

@@ -100,7 +100,7 @@ def focus(since: Sequence[int | None], loss: np.ndarray, most: int = MOST_FOCUS)
 def picks(count: int, most: int = 8) -> list[int]:
     """Return at most `most` of `count` recorded steps, evenly, the first and the last among them.
 
-    The recorded steps are spaced by their logarithms; hence so are these.
+    The recorded steps are ever farther apart; hence so are these.
     """
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist()
 

@@ -23,7 +23,7 @@ READABLE = {
 }
 MAIN = {"Conv2d": style.BLUE, "Linear": style.GREEN}
 # Of `blocks`, in inches: a row, from above, is its captions, its slabs and its cards.
-IN_A_ROW, COLUMN, NAMES = 6, 2.04, 0.7
+IN_A_ROW, COLUMN, NAMES = 4, 2.04, 0.7
 LINE, SLABS, ROW = 0.19, 1.75, 3.85
 
 
@@ -64,11 +64,10 @@ def blocks(
     columns = math.ceil(len(groups) / rows)
     width, height = max(columns * COLUMN + NAMES, 8.4), rows * ROW - 0.2
     total, macs = _totals(layers)
-    made = style.figure(
-        width, height + 1, f"{total:,} parameters, {macs:,} multiply-adds for one {input_name}"
-    )
-    axes = style.bare(made.subplots(), _shares(groups))
-    axes.title.set_fontsize(11)
+    made = style.figure(width, height + 1.2, _shares(groups))
+    totals = f"{total:,} parameters, {macs:,} multiply-adds for one {input_name}"
+    axes = style.bare(made.subplots(), totals)
+    axes.title.set_fontsize(12)
     axes.set(xlim=(0, width), ylim=(-height, 0.15), aspect="equal")
     inset = (width - columns * COLUMN - NAMES) / 2 + 0.15
     before = None
@@ -85,8 +84,8 @@ def blocks(
     made.supxlabel(
         "a picture is a block's output: channels × height × width, or units; below it, "
         "the layers that make it",
-        fontsize=9.5,
-        color=style.GREY,
+        fontsize=10,
+        color=style.INK,
     )
     return made
 
@@ -135,7 +134,8 @@ def _shares(groups: Sequence[Sequence[Layer]]) -> str:
         share = totals[kind][index] / max(1, sum(total[index] for total in totals.values()))
         name = "convolutions" if kind == "Conv2d" else "linear layers"
         parts.append(f"{name} {verb} {share:.0%} of the {what}")
-    return "; ".join(parts)
+    said = ", ".join(parts)
+    return said[:1].upper() + said[1:]
 
 
 def _totals(layers: Sequence[Layer]) -> tuple[int, int]:

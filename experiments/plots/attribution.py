@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from experiments.plots import style
+from experiments.plots.digits import certainty
 from experiments.plots.inside import mosaic
 
 GAP = (12, 4)  # pixels below each tile, for its caption, and to its right
@@ -36,13 +37,13 @@ def attributions(
     """
     means = {name: float(values.mean()) for name, values in similarity.items()}
     alike = max(means.values()) >= ALIKE
-    agree = " and ".join(f"{_number(mean)} ({name})" for name, mean in means.items())
-    verdict = "Much the same" if alike else "Not the same"
+    agree = ", ".join(f"{_number(mean)} ({name})" for name, mean in means.items())
+    verdict = "much the same" if alike else "different"
     rows = math.ceil(len(x) / 2)
     made = style.figure(
-        13 if len(x) > 1 else 9.5,
-        1.45 * rows + 2.8,
-        f"{verdict} with random weights: rank correlation on the ink {agree}",
+        11 if len(x) > 1 else 9.5,
+        1.2 * rows + 2.9,
+        f"Trained and random weights mark {verdict} pixels:\nrank correlation {agree}",
     )
     columns = {f"trained:\n{name}": values for name, values in trained.items()}
     columns |= {f"random:\n{name}": values for name, values in untrained.items()}
@@ -57,7 +58,7 @@ def attributions(
         "± logits below it",
         fontsize=10,
     )
-    made.supxlabel(_caveat(similarity, len(x)), fontsize=9, color=style.GREY)
+    made.supxlabel(_caveat(similarity, len(x)), fontsize=10, color=style.INK)
     return made
 
 
@@ -72,7 +73,7 @@ def _half(axes: Axes, x: np.ndarray, columns: Mapping[str, np.ndarray], rows: in
         parts[: len(x), column] = values / np.where(most > 0, most, 1)[:, None, None]
         for row, value in enumerate(most):
             where = (column * pitch[1] + side / 2, row * pitch[0] + side + 0.5)
-            axes.text(*where, f"±{value:.2g}", ha="center", va="top", fontsize=9, color=style.INK)
+            axes.text(*where, f"±{value:.2g}", ha="center", va="top", fontsize=10, color=style.INK)
     flat = [part.reshape(-1, side, side) for part in (digits, parts, outlines)]
     laid = [mosaic(part, count, GAP) for part in flat]
     axes.imshow(laid[0], cmap="gray_r", vmin=0, vmax=255)
@@ -97,10 +98,10 @@ def _captions(axes: Axes, y: np.ndarray, probabilities: np.ndarray) -> None:
         axes.text(
             14,
             row * (28 + GAP[0]) + 28.5,
-            f"{text}\n{shares[said]:.1%}",
+            f"{text}\n{certainty(shares[said])}",
             ha="center",
             va="top",
-            fontsize=9,
+            fontsize=10,
             color=style.BLUE if right else style.VERMILION,
         )
 
@@ -116,7 +117,7 @@ def _caveat(similarity: Mapping[str, np.ndarray], count: int) -> str:
     )
     return (
         f"Spearman's rank correlation of absolute values; single digits ({count}): {spread}.\n"
-        "Over pixels of ink only: on empty paper every net attributes 0, so whole pages seem alike."
-        "\nIntegrated gradients multiply by the ink, which both nets share: a little agreement is "
-        "no proof."
+        "Over pixels of ink only: far from the ink every net attributes 0, so whole pages seem "
+        "alike.\nIntegrated gradients multiply by the ink, which both nets share: a little "
+        "agreement is no proof."
     )

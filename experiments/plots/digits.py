@@ -9,7 +9,8 @@ from experiments.plots import style
 
 ROWS, COLUMNS = 4, 8
 EMPTY = -1  # a place of a mosaic without a picture
-CAPTION = 9  # rows of paper below a picture of 28, for its caption
+CAPTION = 13  # rows of paper below a picture of 28, for two lines of caption
+BESIDE = 9
 
 
 def predictions(x: np.ndarray, y: np.ndarray, logits: np.ndarray) -> Figure:
@@ -28,17 +29,19 @@ def predictions(x: np.ndarray, y: np.ndarray, logits: np.ndarray) -> Figure:
         places[start : start + min(half, len(y))] = shown[:half]
     wrong = int((predicted != y).sum())
     title = f"{wrong:,} of {len(y):,} wrong. Above: the first digits; below: the hardest"
-    made = style.figure(11, 6.1, title)
+    made = style.figure(11, 7.1, title)
     axes = made.subplots()
-    picture(axes, mosaic(x, places.reshape(ROWS, COLUMNS), CAPTION, CAPTION))
+    picture(axes, mosaic(x, places.reshape(ROWS, COLUMNS), CAPTION, BESIDE))
     axes.axhline(ROWS // 2 * (28 + CAPTION) - 1, color=style.GREY, linewidth=1)
     for place, index in enumerate(places):
         if index != EMPTY:
             said, right = predicted[index], predicted[index] == y[index]
             mark = "✓" if right else f"✗ is {y[index]}"
-            text = f"{said}  {probability[index, said]:.0%}  {mark}"
+            text = f"{said} {mark}\n{certainty(probability[index, said])}"
             color = style.BLUE if right else style.VERMILION
-            caption(axes, text, divmod(place, COLUMNS), CAPTION, CAPTION, color, size=11)
+            caption(axes, text, divmod(place, COLUMNS), CAPTION, BESIDE, color, size=11)
+    note = "below each: what was said, and its probability"
+    made.supxlabel(note, fontsize=10, color=style.INK)
     return made
 
 
@@ -83,6 +86,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Return probabilities, float [N, classes], of logits [N, classes]."""
     power = np.exp(logits - logits.max(1, keepdims=True))
     return power / power.sum(1, keepdims=True)
+
+
+def certainty(share: float) -> str:
+    """Return a network's probability in words; it is never quite 0 or 1, but for rounding."""
+    return style.percent(min(max(float(share), 1e-9), 1 - 1e-9))
 
 
 def mistakes(count: int) -> str:

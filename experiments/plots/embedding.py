@@ -7,7 +7,11 @@ from matplotlib.figure import Figure
 from experiments.plots import style
 
 # A digit is told by its colour and its marker together; vermilion is kept for the mistakes.
-COLORS = (style.BLUE, style.ORANGE, style.GREEN, style.SKY, style.GREY)
+# Digits that are often confused (4 and 9, 2 and 7, 3 and 5 and 8) differ in both.
+COLORS = (
+    *(style.BLUE, style.BLUE, style.ORANGE, style.GREEN, style.GREEN),
+    *(style.ORANGE, style.SKY, style.GREY, style.GREY, style.SKY),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">")
 APART = 0.034  # least distance of two mistakes' labels, in shares of the picture
 
@@ -16,7 +20,7 @@ def embedding(
     points: np.ndarray,
     y: np.ndarray,
     predicted: np.ndarray,
-    agree: float,
+    agree: np.ndarray,
     dimensions: int,
     perplexity: float,
     seed: int,
@@ -26,24 +30,19 @@ def embedding(
     Args:
         points: float [N, 2], the places found by t-SNE; N at least 1.
         y, predicted: int [N], true and predicted digits, 0 to 9.
-        agree: share, 0 to 1, whose nearest neighbour in all dimensions has the same label.
+        agree: bool [N], whether the nearest neighbour in all dimensions has the same label.
         dimensions: of the features that were embedded.
         perplexity, seed: of t-SNE.
     """
     wrong = predicted != y
-    made = style.figure(
-        9.5,
-        9,
-        f"{agree:.1%} of {len(y):,} digits have one of their own kind\n"
-        f"as the nearest neighbour, in {dimensions} dimension{'s' * (dimensions > 1)}",
-    )
+    made = style.figure(9.5, 9, _finding(agree, wrong))
     axes = style.bare(made.subplots())
     low, high = points.min(0), points.max(0)
     places = (points - (low + high) / 2) / (float((high - low).max()) or 1) + 0.5
     names = spread(np.array([_above(places[y == digit]) for digit in np.unique(y)]), 2 * APART)
     for digit, name in zip(np.unique(y), names, strict=True):
         there = places[(y == digit) & ~wrong]
-        color, marker = COLORS[digit % 5], MARKERS[digit % 10]
+        color, marker = COLORS[digit % 10], MARKERS[digit % 10]
         axes.scatter(
             there[:, 0],
             there[:, 1],
@@ -60,13 +59,26 @@ def embedding(
     axes.set_ylim(-0.05, 1.09)
     axes.set_aspect("equal")
     made.supxlabel(
-        f"t-SNE of the last hidden layer, perplexity {perplexity:g}, seed {seed}; "
-        f"{_count(len(y), int(wrong.sum()))}.\nNeighbours are alike. The axes have no unit; "
+        f"t-SNE of the last hidden layer ({dimensions} dimension{'s' * (dimensions > 1)}, in which "
+        f"the nearest was sought), perplexity {perplexity:g}, seed {seed};\n"
+        f"{_count(len(y), int(wrong.sum()))}. Neighbours are alike.\nThe axes have no unit; "
         "distances between clusters, and their sizes, mean little.",
         fontsize=10,
         color=style.INK,
     )
     return made
+
+
+def _finding(agree: np.ndarray, wrong: np.ndarray) -> str:
+    """Return the share with one of their own kind nearest, of those read right and the others."""
+    right, misread = int((~wrong).sum()), int(wrong.sum())
+    near = "have one of their own kind nearest"
+    if not right:
+        return f"Of {misread:,} digits, all misread, {style.percent(float(agree.mean()))}\n{near}"
+    found = f"Of {right:,} digits read right {style.percent(float(agree[~wrong].mean()))} {near}"
+    if not misread:
+        return f"{found};\nnone is misread"
+    return f"{found},\nof the {misread:,} misread {style.percent(float(agree[wrong].mean()))}"
 
 
 def _count(shown: int, wrong: int) -> str:
@@ -105,7 +117,7 @@ def _above(places: np.ndarray) -> np.ndarray:
 def _mistakes(axes: Axes, places: np.ndarray, y: np.ndarray, names: np.ndarray) -> None:
     """Draw each mistake's place as a cross, and near it, framed, what it is."""
     axes.plot(places[:, 0], places[:, 1], "x", color=style.VERMILION, markersize=6, zorder=4)
-    labels = spread(places, APART, names)
+    labels = spread(places, APART, np.concatenate([names, places]))
     leaders = np.stack([places, labels], 1)  # [K, end, 2]
     axes.plot(leaders[..., 0].T, leaders[..., 1].T, color=style.VERMILION, linewidth=1, zorder=4)
     for label, digit in zip(labels, y, strict=True):

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.plots import gate_planes, style
+from experiments.plots.gates import listed
 
 MOST_NAMED = 8  # rows whose bits are written beside their dots
 
@@ -35,7 +36,7 @@ def hidden_space(
     right = (distance > 0) == (y > 0.5)
     there = right.all(0)
     gates, plane = len(labels), {1: "point", 2: "line"}.get(x.shape[1], "plane")
-    size = (9.6, 4.9) if gates == 1 else (0.6 + 3.1 * gates, 7.0)
+    size = (9.6, 4.9) if gates == 1 else (0.8 + 2.3 * gates, 6.6)
     made = style.figure(*size, _space_finding(labels, right, parted, plane))
     shape = (1, 2) if gates == 1 else (2, gates)
     panels = made.subplots(*shape, squeeze=False).reshape(2, gates)
@@ -43,15 +44,16 @@ def hidden_space(
         said = f"{label}: {'a' if parted[gate] else 'no'} {plane} parts them"
         _input_space(style.tidy(panels[0, gate], said), x, y[:, gate])
         below = panels[1, gate]
+        does = "a line parts" if there[gate] else "this line does not part"
         style.tidy(
             below,
-            f"hidden space: {'a line parts' if there[gate] else 'this line does not part'} them",
+            ("hidden space: " if gates == 1 else "hidden space:\n") + f"{does} them",
             "distance to the line",
             f"the rest ({share[gate]:.0%} of it)",
         )
         below.axvline(0, color=style.INK, lw=2)
         _rows(below, np.stack([distance[:, gate], rest[:, gate]], 1), x, y[:, gate])
-        below.margins(0.24, 0.2)
+        below.margins(0.34, 0.2)
         below.locator_params(nbins=4)
         if not np.ptp(rest[:, gate]) > 1e-9:
             below.set_ylim(-1, 1)
@@ -125,14 +127,25 @@ def _together(places: np.ndarray) -> list[tuple[tuple[float, float], list[int]]]
 def _space_finding(
     labels: Sequence[str], right: np.ndarray, parted: Sequence[bool], plane: str
 ) -> str:
-    there, rows = right.all(0), right[:, 0]
+    there, rows = np.asarray(right.all(0)), right[:, 0]
     if len(labels) > 1:
-        return (
-            f"A line parts the rows of {int(there.sum())} of {len(labels)} gates in hidden space, "
-            f"a {plane} those of {sum(parted)} in the input space"
-        )
+        return _common_finding(labels, there, parted, plane)
     wrong = len(rows) - int(rows.sum())
     inside = f"its line in hidden space fails on {wrong} of {len(rows)} rows"
     inside = inside if wrong else "a line parts its rows in hidden space"
     link = "and" if parted[0] == (not wrong) else "but"
     return f"{labels[0]}: {inside}, {link} {'a' if parted[0] else 'no'} {plane} parts the inputs"
+
+
+def _common_finding(
+    labels: Sequence[str], there: np.ndarray, parted: Sequence[bool], plane: str
+) -> str:
+    """Return what is to be seen in several gates: what fails first, then what no line parts."""
+    states = list(zip(labels, there, parted, strict=True))
+    failed = [label for label, solved, _ in states if not solved]
+    if failed:
+        return f"{listed(failed)}: no line parts the hidden space as the output needs it"
+    hard = [label for label, _, simple in states if not simple]
+    if hard:
+        return f"{listed(hard)}: no {plane} parts the inputs, a line parts the hidden space"
+    return f"A {plane} parts the inputs of all {len(labels)} gates, a line their hidden space"

@@ -53,8 +53,8 @@ def slices(
     corners = probability[:, nearest][:, :, nearest].transpose(0, 2, 1).reshape(count, 4)
     right = int(((corners > 0.5) == (target > 0.5)).sum())
     made = style.figure(
-        max(5.0, 1.3 + 2.3 * columns),
-        1.2 + (2.55 if count > 1 else 3.4) * rows,
+        max(5.0, 1.3 + (2.3 if columns < 4 else 1.9) * columns),
+        1.2 + (3.4 if count == 1 else 2.55 if columns < 4 else 2.15) * rows,
         f"{label}: {right} of {4 * count} corners right on {count} slice{'s' * (count > 1)}",
     )
     axes = style.bare(made.subplots())
@@ -99,18 +99,24 @@ def _margin_finding(labels: Sequence[str], bits: Sequence[str], margin: np.ndarr
 def _table(labels: Sequence[str], bits: Sequence[str], margin: np.ndarray, title: str) -> Figure:
     rows, gates = margin.shape
     made = style.figure(
-        min(13.0, max(7.6, 2.2 + 0.66 * gates)), 2.6 + 0.4 * min(rows, MOST_ROWS), title
+        min(11.0, max(7.6, 2.2 + 0.6 * gates)), 2.6 + 0.4 * min(rows, MOST_ROWS), title
     )
     axes = made.subplots()
-    colors = style.DIVERGING.reversed()
-    image = axes.imshow(margin, cmap=colors, vmin=-REACH, vmax=REACH, aspect="auto")
+    low, high = float(margin.min()), float(margin.max())
+    if low > 0:  # nothing is wrong: no need for a colour of its own for that
+        words = f"margin (nats of log-odds)\n{low:.1f} to {high:.1f}"
+        image = axes.imshow(margin, cmap="viridis", vmin=low, vmax=high, aspect="auto")
+    else:
+        words = f"margin (nats of log-odds)\n\N{PLUS-MINUS SIGN}{REACH:.0f} and beyond"
+        colors = style.DIVERGING.reversed()
+        image = axes.imshow(margin, cmap=colors, vmin=-REACH, vmax=REACH, aspect="auto")
     least = margin.argmin(0)
     for row, gate in np.ndindex(rows, gates):
         value = margin[row, gate]
         axes.text(
             gate,
             row,
-            _signed(value) + " ✗" * bool(value <= 0),
+            _signed(value) + ("\n✗" if value < -9.95 else " ✗" * bool(value <= 0)),
             ha="center",
             va="center",
             fontsize=10,
@@ -125,7 +131,7 @@ def _table(labels: Sequence[str], bits: Sequence[str], margin: np.ndarray, title
         tick.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(range(rows), bits)
     style.tidy(axes, "framed: the gate's smallest margin", "gate", "row, first input first")
-    made.colorbar(image, ax=axes, extend="both", pad=0.02, label="margin (nats of log-odds)")
+    made.colorbar(image, ax=axes, extend="neither" if low > 0 else "both", pad=0.02, label=words)
     return made
 
 

@@ -48,8 +48,9 @@ def through_training(
     title = finding(labels[latest], since[latest])
     if gates > 1 and since[latest]:
         title = title.replace(":", " is learned last:", 1)
+        title = f"Of these {gates}, {title} (the first: {min(when):.0f})"
     made = style.figure(
-        max(5.8, 3.2 + 1.22 * count), (1.75 if count > 4 else 2.45) + 1.26 * gates, title
+        max(5.8, 2.7 + 0.92 * count), (1.75 if count > 4 else 2.45) + 0.95 * gates, title
     )
     axes = made.subplots()
     corners = np.broadcast_to(target.T[:, None] > 0.5, (gates, count, 4))

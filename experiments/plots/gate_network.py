@@ -17,11 +17,15 @@ CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sigmoid": lambda z: 2 / (1 + np.exp(-z)) - 1,
 }
 MOST_LOOSE = 6  # inputs whose numbers have room
+MOST_NUMBERS = 40  # weights of the first layer that are all written
+GREATEST = 16  # of more weights: as many are written
 THICKEST, CROWDED = 7.0, 24  # line width of the greatest weight in points; edges that are many
 
 
 def network(label: str, weights: Mapping[str, np.ndarray], activation: str) -> Figure:
     """Return one network with its numbers; of more than 8 hidden units the 8 strongest.
+
+    Of a first layer of many weights only the greatest have their numbers.
 
     Args:
         label: name of the gate.
@@ -32,7 +36,7 @@ def network(label: str, weights: Mapping[str, np.ndarray], activation: str) -> F
     weight1, bias1, weight2 = (weights[name][kept] for name in ("weight1", "bias1", "weight2"))
     hidden, inputs = weights["weight1"].shape
     made = style.figure(
-        min(13.0, 8.5 + 0.55 * max(0, inputs - 2)),
+        min(10.5, 8.5 + 0.55 * max(0, inputs - 2)),
         max(4.6, 1.6 + 0.72 * max(len(kept), inputs)),
         _finding(label, weights, len(kept)),
     )
@@ -53,9 +57,10 @@ def network(label: str, weights: Mapping[str, np.ndarray], activation: str) -> F
         axes.text(column, -1.34, role, ha="center", va="top", fontsize=11.5)
     axes.set_xlim(-0.2, last + 0.25)
     axes.set_ylim(-1.6, 1.15)
+    few = f"\nof the first layer, the {GREATEST} greatest weights have their numbers"
     made.supxlabel(
         "vermilion, solid: adds; blue, dashed: subtracts; width: size of the weight; "
-        "under a neuron: its bias",
+        "under a neuron: its bias" + few * (weight1.size > MOST_NUMBERS),
         fontsize=10,
         color=style.INK,
     )
@@ -122,7 +127,9 @@ def _numbers(
     inputs, hidden = len(places[0]), len(places[1])
     first = 0.5 if inputs == 1 else 0.38 if inputs < 4 else 0.26 if inputs <= MOST_LOOSE else 0.2
     along = np.linspace(first, 0.82 if inputs <= MOST_LOOSE else 0.89, inputs)
-    for j, i in np.ndindex(hidden, inputs):
+    sizes = np.sort(abs(weight1), axis=None)
+    least = sizes[-GREATEST] if weight1.size > MOST_NUMBERS else 0.0
+    for j, i in np.argwhere(abs(weight1) >= least):
         _number(axes, along[i], along[i], places[0][i], places[1][j], weight1[j, i])
     for j in range(hidden):
         _number(axes, 1 + 0.42 * (last - 1), 0.42, places[1][j], 0.0, weight2[j])

@@ -1,5 +1,6 @@
 """Where trainings start and where they lead: the loss around a path, the luck of the starts."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.plots import style
+from experiments.plots.gates import MOST_NAMED, listed
 
 FLOOR = 1e-8  # the least loss that is told from none
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5)  # between a landscape's contours, in decades
@@ -21,6 +23,8 @@ def landscape(
     second: np.ndarray,
     loss: np.ndarray,
     share: np.ndarray,
+    *,
+    ends: Sequence[float] = (),
 ) -> Figure:
     """Return the loss on the plane that holds most of a training's path, and the path on it.
 
@@ -31,10 +35,13 @@ def landscape(
         first, second: float [S], the grid's places along the components.
         loss: float [S, S], second by first, cross-entropy in nats.
         share: float [2], of the path's variance along each component, 0 to 1.
+        ends: loss at the path's start and end, in nats; without, those of the grid nearby.
     """
-    made = style.figure(
-        8.2, 6.2, f"{label}: this plane holds {share.sum():.1%} of the path's variance"
-    )
+    ends = ends or [
+        float(loss[np.abs(second - y).argmin(), np.abs(first - x).argmin()])
+        for x, y in (path[0], path[-1])
+    ]
+    made = style.figure(8.2, 6.2, f"{label}: from {_nats(ends[0])} to {_nats(ends[1])} nats")
     axes = made.subplots()
     height = np.log10(np.maximum(loss, FLOOR))
     step = next((s for s in STEPS if np.ptp(height) <= 24 * s), STEPS[-1])
@@ -68,6 +75,11 @@ def landscape(
         ax=axes,
         label="log10 of the loss (mean cross-entropy, nats)",
     )
+    made.supxlabel(
+        f"this plane holds {share.sum():.1%} of the path's variance; dots: the recorded epochs",
+        fontsize=10,
+        color=style.INK,
+    )
     return made
 
 
@@ -83,10 +95,7 @@ def luck_of_starts(labels: Sequence[str], loss: np.ndarray, solved: np.ndarray) 
     order = np.lexsort((np.where(np.isfinite(loss), loss, np.inf), ~solved))
     height = np.log10(np.maximum(np.take_along_axis(loss, order, 1), FLOOR))
     count = solved.sum(1)
-    worst = int(count.argmin())
-    made = style.figure(
-        10, 2.3 + 0.34 * gates, _luck_finding(labels[worst], int(count[worst]), starts, gates)
-    )
+    made = style.figure(10, 2.5 + 0.34 * gates, _luck_finding(labels, starts - count, starts))
     axes = made.subplots()
     shown = np.ma.masked_invalid(height)
     image = axes.imshow(
@@ -122,14 +131,39 @@ def luck_of_starts(labels: Sequence[str], loss: np.ndarray, solved: np.ndarray) 
         extend="both",
         label="log10 of the final loss (mean cross-entropy, nats; grey: no number)",
     )
+    if ((count > 0) & (count < starts)).any():
+        made.supxlabel(
+            "right of the vermilion mark: starts that did not learn every row",
+            fontsize=10,
+            color=style.INK,
+        )
     return made
 
 
-def _luck_finding(label: str, solved: int, starts: int, gates: int) -> str:
-    said = f"{solved} of {starts} starts learn {label}, {solved / starts:.0%}"
-    if gates > 1 and solved == starts:
-        return f"All {starts} starts learn each of the {gates} gates"
-    return f"{said}: the fewest of {gates} gates" if gates > 1 else said
+def _luck_finding(labels: Sequence[str], failed: np.ndarray, starts: int) -> str:
+    """Return the gates that most starts fail on, which may be several, and how the others fare."""
+    gates, most = len(labels), int(failed.max())
+    if not most:
+        return f"All {starts} starts learn {f'all {gates} gates' if gates > 1 else labels[0]}"
+    if gates == 1:
+        return f"{starts - most} of {starts} starts learn {labels[0]}, {1 - most / starts:.0%}"
+    worst = [label for label, count in zip(labels, failed, strict=True) if count == most]
+    names = listed(worst) if len(worst) <= MOST_NAMED else f"{len(worst)} gates"
+    said = f"{names} fail{'s' * (len(worst) == 1)} from {most} of {starts} starts"
+    fewer, never = int((failed > 0).sum()) - len(worst), int((failed == 0).sum())
+    if fewer:
+        said += f", {fewer} other gate{'s' * (fewer > 1)} from fewer"
+    if not never:
+        return said
+    rest = f"the other {never}" if never > 1 and not fewer else str(never)
+    return f"{said}; {rest} gate{'s' * (never > 1)} always learn{'s' * (never == 1)}"
+
+
+def _nats(loss: float) -> str:
+    """Return a loss with one digit that counts, two from 0.1 on, and no power of ten."""
+    if loss < FLOOR:
+        return "less than 0.00000001"
+    return f"{loss:.2f}" if loss >= 0.1 else f"{loss:.{1 - math.floor(math.log10(loss)) - 1}f}"
 
 
 def _component(place: int, share: float) -> str:

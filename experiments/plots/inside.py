@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from experiments.plots import style
+from experiments.plots.digits import certainty
 
 TILE = 78  # pixels of a tile's side: 3, 6, 13 and 26 divide it
 PAIR_WIDTH = 2 * TILE + 4  # a filter and its response
@@ -67,10 +68,10 @@ def filters(
     """
     columns = min(len(channels), 4 if len(channels) <= 16 else 8)
     rows = math.ceil(len(channels) / columns)
-    wide = 2.5 if columns <= 4 else 1.37  # inches of a pair
+    wide = 2.1 if columns <= 4 else 1.1  # inches of a pair
     made = style.figure(
         max(9.5, wide * columns + 2),
-        max(4, rows * (wide / 2 + 0.25) + 1.4),
+        max(4, rows * (wide / 2 + 0.25) + 1.2),
         _strongest(digit, channels, responses, total),
     )
     half = wide * columns / 2
@@ -92,7 +93,7 @@ def filters(
     for place, channel in enumerate(channels):
         row, column = divmod(place, columns)
         x, y = column * (PAIR_WIDTH + gap[1]) + PAIR_WIDTH / 2, row * (TILE + gap[0]) + TILE + 1
-        axes.text(x, y, f"channel {channel}", ha="center", va="top", fontsize=9, color=style.INK)
+        axes.text(x, y, f"channel {channel}", ha="center", va="top", fontsize=10, color=style.INK)
     return made
 
 
@@ -134,7 +135,7 @@ def feature_maps(
         probabilities: float [10], 0 to 1.
     """
     made = style.figure(
-        min(13, 5.2 + 1.45 * len(blocks)),
+        min(11, 5.2 + 1.45 * len(blocks)),
         7.2,
         _finding(digit, blocks, hidden, probabilities),
     )
@@ -161,7 +162,7 @@ def _finding(
     digit: int, blocks: Sequence[Block], hidden: np.ndarray, probabilities: np.ndarray
 ) -> str:
     said, last = int(probabilities.argmax()), np.sort(brightness(blocks[-1].maps))[::-1]
-    sure = f"A {digit} is read as {said} ({probabilities[said]:.1%}): "
+    sure = f"A {digit} is read as {said} ({certainty(probabilities[said])}): "
     if len(last) <= MOST_MAPS or not last.any():
         return f"{sure}784 pixels, then {len(last)} maps,\nthen {len(hidden)} hidden units"
     carried = last[:MOST_MAPS].sum() / last.sum()
@@ -185,14 +186,14 @@ def _column(axes: Axes, number: int, block: Block) -> None:
     axes.imshow(mosaic(places, ABREAST, (6, 6)), cmap="viridis", vmin=0, vmax=max(most, 1e-12))
     kinds = "\n".join(block.steps)
     style.bare(axes, f"block {number}\n{count} × {high} × {wide}")
-    axes.set_xlabel(f"{len(order)} of {count} maps\nmax {most:.2g}\n{kinds}", fontsize=9)
+    axes.set_xlabel(f"{len(order)} of {count} maps\nmax {most:.2g}\n{kinds}", fontsize=10)
 
 
 def _strip(axes: Axes, hidden: np.ndarray) -> None:
     most = float(hidden.max())
     axes.imshow(hidden[:, None], cmap="viridis", vmin=0, vmax=max(most, 1e-12), aspect="auto")
     style.bare(axes, f"hidden\n{len(hidden)}")
-    axes.set_xlabel(f"max\n{most:.2g}", fontsize=9)
+    axes.set_xlabel(f"max\n{most:.2g}", fontsize=10)
 
 
 def _answers(axes: Axes, probabilities: np.ndarray, digit: int) -> None:
@@ -201,7 +202,7 @@ def _answers(axes: Axes, probabilities: np.ndarray, digit: int) -> None:
     colors[said] = style.BLUE if said == digit else style.VERMILION
     axes.barh(range(len(probabilities)), probabilities, color=colors)
     for row, share in enumerate(probabilities):
-        axes.text(share + 0.03, row, f"{share:.1%}", va="center", fontsize=9, color=style.INK)
+        axes.text(share + 0.03, row, certainty(share), va="center", fontsize=10, color=style.INK)
     style.tidy(axes, "answer\n10 digits", "probability", "")
     axes.set_yticks(range(len(probabilities)))
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])

@@ -8,16 +8,19 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from experiments.plots import style
-from experiments.plots.digits import EMPTY, caption, mistakes, mosaic, picture, softmax
+from experiments.plots.digits import EMPTY, caption, certainty, mistakes, mosaic, picture, softmax
 
-PAIRS, ROWS, LONGEST = 10, 5, 8  # pairs; rows beside each other; pictures of a pair
+PAIRS, ROWS, LONGEST = 10, 5, 6  # pairs; rows beside each other; pictures of a pair
 BELOW, BESIDE = 9, 3  # paper between pictures of 28, room for a caption
-ACROSS = 5  # cells in a row of `surest`
+NOTE = "below each: the probability of what was said"
+ACROSS = 4  # cells in a row of `surest`
 BIG, SMALL, LINE, GAP = 84, 56, 36, 20  # a misread digit x 3, neighbours x 2, captions, paper
 
 
 def pairs(x: np.ndarray, y: np.ndarray, logits: np.ndarray) -> Figure:
-    """Return the ten most confused pairs: up to 8 pictures of each, the surest first.
+    """Return the ten most confused pairs: up to 6 pictures of each, the surest first.
+
+    Pairs that occur once are left out where others occur more often.
 
     Where no digit is misread, the ten read right with the least probability stand instead.
 
@@ -33,25 +36,31 @@ def pairs(x: np.ndarray, y: np.ndarray, logits: np.ndarray) -> Figure:
         title = f"No digit of {len(y):,} was misread; these are the least sure"
         return _unsure(x, said, share, surest[::-1][:PAIRS], title)
     counted = Counter(sorted(zip(y[wrong].tolist(), said[wrong].tolist(), strict=True)))
-    top = counted.most_common(PAIRS)
+    often = Counter({pair: count for pair, count in counted.items() if count > 1})
+    top = (often or counted).most_common(PAIRS)
     places, labels = np.full((len(top), LONGEST), EMPTY), []
     for row, ((truth, read), count) in enumerate(top):
         these = wrong[(y[wrong] == truth) & (said[wrong] == read)][:LONGEST]
         places[row, : len(these)] = these
         more = f"\n{LONGEST} shown" if count > LONGEST else ""
         labels.append(f"{truth} read as {read}:\n{count:,} time{'s' * (count > 1)}{more}")
-    return _blocks(x, places, labels, share, _pairs_title(len(y), len(wrong), counted))
+    return _blocks(x, places, labels, share, _pairs_title(len(y), len(wrong), often, top))
 
 
-def _pairs_title(digits: int, wrong: int, counted: Counter[tuple[int, int]]) -> str:
-    ((truth, said), most), *_ = counted.most_common(1)
-    held = sum(count for _, count in counted.most_common(PAIRS))
-    found = f"{mistakes(wrong)} in {digits:,}"
-    often = f"most often a {truth} read as {said}, {most:,} times" if most > 1 else "no two alike"
+def _pairs_title(
+    digits: int, wrong: int, often: Counter[tuple[int, int]], top: list[tuple[tuple[int, int], int]]
+) -> str:
+    ((truth, said), most), *others = top
+    found, pair = f"{mistakes(wrong)} in {digits:,}", f"a {truth} read as {said}"
     if wrong == 1:
-        often = f"a {truth} read as {said}"
-    hidden = len(counted) > PAIRS
-    return f"{found}: {often}" + f"; {held:,} of them in these {PAIRS} pairs" * hidden
+        return f"{found}: {pair}"
+    if not often:
+        return f"{found}: no two alike"
+    if len(others) == 0:
+        return f"{found}: {most:,} fall on one pair, {pair}"
+    held = sum(count for _, count in top)
+    which = f"the {len(top)} commonest pairs" if len(often) > len(top) else f"{len(top)} pairs"
+    return f"{found}: {held:,} fall on {which}, {most:,} on {pair}"
 
 
 def _blocks(
@@ -60,8 +69,8 @@ def _blocks(
     """Two columns of five rows of pictures, for a screen is wide; each as long as it needs."""
     parts = [slice(start, start + ROWS) for start in range(0, len(labels), ROWS)]
     columns = [int((places[part] != EMPTY).sum(1).max()) for part in parts]
-    rows, side = min(ROWS, len(labels)), min(1.0, 9.2 / sum(columns))  # inches of a picture
-    wide, tall = max(9.5, 1.7 * len(parts) + sum(columns) * side), 1.0 + rows * side * 1.2
+    rows, side = min(ROWS, len(labels)), min(0.95, 8.0 / sum(columns))  # inches of a picture
+    wide, tall = max(9.0, 1.5 * len(parts) + sum(columns) * side), 1.2 + rows * side * 1.25
     made = style.figure(wide, tall, title)
     panels = made.subplots(1, len(parts), width_ratios=columns, squeeze=False)[0]
     for axes, part, longest in zip(panels, parts, columns, strict=True):
@@ -73,9 +82,9 @@ def _blocks(
         axes.tick_params(length=0)
         for (row, column), index in np.ndenumerate(shown):
             if index != EMPTY:
-                text = f"{share[index]:.0%}"
+                text = certainty(share[index])
                 caption(axes, text, (row, column), BELOW, BESIDE, style.VERMILION, size=10)
-    made.supxlabel("below each: the probability of what was said", fontsize=10, color=style.INK)
+    made.supxlabel(NOTE, fontsize=10, color=style.INK)
     return made
 
 
@@ -90,8 +99,9 @@ def _unsure(
     for cell, index in np.ndenumerate(places):
         if index != EMPTY:
             row, column = cell
-            text = f"{said[index]}  {share[index]:.0%}  ✓"
+            text = f"{said[index]}  {certainty(share[index])}  ✓"
             caption(axes, text, (row, column), BELOW, 2 * BESIDE, style.BLUE, size=12)
+    made.supxlabel(NOTE, fontsize=10, color=style.INK)
     return made
 
 
@@ -113,9 +123,7 @@ def surest(
     """
     said = probabilities.argmax(1)
     rows, across = -(-len(y) // ACROSS), min(len(y), ACROSS)
-    made = style.figure(
-        13 if across > 3 else 11, 0.85 + rows * 1.15, _surest_title(y, said, labels)
-    )
+    made = style.figure(max(9.5, 2.6 * across), 0.95 + rows * 1.15, _surest_title(y, said, labels))
     axes = made.subplots()
     places = np.full(rows * across, EMPTY)
     places[: len(y)] = np.arange(len(y))
@@ -173,7 +181,7 @@ def _write(
         PolyCollection(frames, facecolors="none", edgecolors=color, linewidths=1.5), autolim=False
     )
     for index, (top, left) in enumerate(corners):
-        text = f"is {y[index]}, said {said[index]} ({share[index]:.0%})"
+        text = f"is {y[index]}, said {said[index]} ({certainty(share[index])})"
         axes.text(left, top + LINE - 8, text, fontsize=10, color=color, va="bottom")
         for place, label in enumerate(labels[index]):
             as_said, as_given = label == said[index], label == y[index]

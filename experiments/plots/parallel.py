@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.plots import style
-from experiments.plots.search import AXES, LOOKS, SPAN
+from experiments.plots.search import AXES, LOOKS, SPAN, is_share, reached
 
 FEWEST, CHANCE = 3, 0.05  # what the title may claim, see `_agreed`
 
@@ -43,12 +43,12 @@ def parallel(
         for name in names
     ]
     scales = [_scale(column) for column in columns]
-    scales.append(_scale([v if number in done else None for number, v in enumerate(values)]))
+    scales.append(_aim([v if i in done else None for i, v in enumerate(values)], objective))
     places = np.array([scale.places for scale in scales]).T  # [trials, axes]
     made = style.figure(
-        min(13.0, max(8.0, 1.7 * len(scales) + 1.5)),
+        min(11.0, max(8.0, 1.5 * len(scales) + 1)),
         5.4,
-        _best_settings(names, scales, done, value),
+        _best_settings(names, scales, done, value, objective),
     )
     axes = style.bare(made.subplots())
     across = np.arange(len(scales))
@@ -62,13 +62,16 @@ def parallel(
         )
     lines = [np.column_stack([across, places[number]]) for number in done]
     bundle = LineCollection(lines, cmap=style.SEQUENTIAL, linewidths=1.6, zorder=2)
-    bundle.set_array(value[done])
+    bright = places[done, -1] if maximise else 1 - places[done, -1]
+    bundle.set(array=bright, clim=(0, 1))
     axes.add_collection(bundle)
     axes.scatter(
         np.full(len(done), across[-1]),
         places[done, -1],
-        c=value[done],
+        c=bright,
         cmap=style.SEQUENTIAL,
+        vmin=0,
+        vmax=1,
         s=22,
         zorder=2,
     )
@@ -84,11 +87,11 @@ def parallel(
         scales,
     )
     made.supxlabel(
-        "a line is a trial, its colour the value on the right axis; a pruned one has none.\n"
-        "The title names what the best share only if chance would make it so in fewer than "
-        f"{CHANCE:.0%} of such searches",
-        fontsize=9,
-        color=style.GREY,
+        "a line is a trial, brighter is better: by its place on the right axis, where a pruned "
+        "one has none.\nThe title names what the best share only if chance would make it so in "
+        f"fewer than {CHANCE:.0%} of such searches",
+        fontsize=10,
+        color=style.INK,
     )
     return made
 
@@ -131,6 +134,14 @@ def _scale(column: Sequence[Any]) -> Scale:
     return Scale(place(numbers), ticks, "log" if log else "", [f"{v:.3g}" for v in numbers])
 
 
+def _aim(column: Sequence[Any], objective: str) -> Scale:
+    """Return the axis of the objective; that of a share has its ticks in percent."""
+    scale = _scale(column)
+    if not is_share(objective):
+        return scale
+    return scale._replace(ticks=[(at, f"{100 * float(said):.6g}%") for at, said in scale.ticks])
+
+
 def _named(column: Sequence[Any]) -> Scale:
     texts = ["" if _missing(v) else str(v) for v in column]
     levels = sorted(set(texts) - {""})
@@ -158,7 +169,11 @@ def _ticks(low: float, high: float, log: bool, whole: bool) -> list[float]:
 
 
 def _best_settings(
-    names: Sequence[str], scales: Sequence[Scale], done: np.ndarray, value: np.ndarray
+    names: Sequence[str],
+    scales: Sequence[Scale],
+    done: np.ndarray,
+    value: np.ndarray,
+    objective: str,
 ) -> str:
     """Return the title: what the best trials share, or the best one if that may be chance."""
     if not len(done):
@@ -174,7 +189,8 @@ def _best_settings(
         what = f"{name} {low}" if low == high else f"{name} between {low} and {high}"
         return f"The best {len(leaders)} of {len(done)} trials have {what}"
     trials = f"{len(done)} complete trial{'s' * (len(done) > 1)}"
-    return f"Best of {trials}: number {done[-1]}, {value[done[-1]]:.4g}"
+    best = reached(value[done[-1]], objective, " (validation)")
+    return f"Best of {trials}: number {done[-1]}, {best}"
 
 
 def _leaders(trials: int) -> int:
@@ -205,17 +221,17 @@ def _rulers(axes: Axes, names: Sequence[str], scales: Sequence[Scale]) -> None:
         align, aside = ("left", 0.04) if x == len(scales) - 1 else ("right", -0.04)
         for place, words in scale.ticks:
             axes.plot([x - 0.02, x + 0.02], [place, place], color=style.INK, lw=1.2, zorder=2.5)
-            look: dict[str, Any] = {"fontsize": 9, "bbox": box, "zorder": 4}
+            look: dict[str, Any] = {"fontsize": 10, "bbox": box, "zorder": 4}
             axes.text(x + aside, place, words, ha=align, va="center", **look)
-        lines = wrap(name.replace("_", "_ "), 13) if crowded else [name]
+        lines = wrap(name.replace("_", "_ "), 11, break_long_words=False) if crowded else [name]
         lines = [line.replace("_ ", "_") for line in lines]
         if scale.kind == "log":
             lines.append("(log)")
         axes.text(
-            *(x, 1.06, "\n".join(lines)), ha="center", va="bottom", fontsize=9 if crowded else 10.5
+            *(x, 1.06, "\n".join(lines)), ha="center", va="bottom", fontsize=10 if crowded else 11
         )
     axes.set_xlim(-0.6, len(scales) - 0.5)
-    axes.set_ylim(-0.05, 1.45 if crowded else 1.25)
+    axes.set_ylim(-0.05, 1.55 if crowded else 1.25)
 
 
 def _legend(axes: Axes, complete: bool, cut: bool) -> None:

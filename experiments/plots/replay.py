@@ -1,8 +1,10 @@
 """What the network said of the same few digits in the course of its training."""
 
+import math
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,13 +18,14 @@ from matplotlib.textpath import TextPath
 from PIL import Image, ImageDraw, ImageFont
 
 from experiments.plots import style
-from experiments.plots.digits import EMPTY, mosaic
+from experiments.plots.digits import EMPTY, certainty, mosaic
 
 MOST, ACROSS = 25, 5
-ROW = 0.42  # inches
-CELL, ZOOM, HEAD, LINE = 100, 3, 40, 20  # pixels of a frame: a digit's place, its head line
+ROW, CROWDED = 0.42, 0.19  # inches of a row; at least from one tick to the next
+CELL, ZOOM, HEAD, LINE = 100, 3, 62, 20  # pixels of a frame: a digit's place, its head line
 MARGIN = (CELL - 28 * ZOOM) // 2
 STEP, REST = 500, 2000  # milliseconds of a frame, and of the last
+SETTLED = 4  # frames of an animation with all right, after which only the last one follows
 MANY = 0.8  # share of the digits that is worth a title
 
 
@@ -37,7 +40,7 @@ def course(
         moments: float [T], epochs trained, rising.
         probabilities: float [T, N, 10].
     """
-    made = style.figure(13, 2.3 + (len(y) + 1) // 2 * ROW, title(y, moments, probabilities))
+    made = style.figure(11, 2.6 + (len(y) + 1) // 2 * ROW, title(y, moments, probabilities))
     half = (len(y) + 1) // 2
     panels = made.subplots(1, 2)
     for axes, part in zip(panels, (slice(0, half), slice(half, None)), strict=True):
@@ -47,7 +50,8 @@ def course(
             axes.set_axis_off()
     made.colorbar(image, ax=panels, label="probability of the true digit", shrink=0.7, pad=0.01)
     made.supxlabel(
-        "below: epochs trained; in a cell: the digit that the network said; on white: a wrong one",
+        "below: epochs trained; in a cell: the digit that the network said; framed, on white: a "
+        "wrong one\nThe probabilities are those before the temperature is set, after training.",
         fontsize=10,
         color=style.INK,
     )
@@ -66,11 +70,15 @@ def title(y: np.ndarray, moments: np.ndarray, probabilities: np.ndarray) -> str:
     if right.all():
         return f"All {len(y)} are right from the first moment on"
     settled = len(right) - right[::-1].cumprod(0).sum(0)  # the first moment of being right for good
-    return f"{start}; the last one is right for good from epoch {moments[settled.max()]:.2g} on"
+    return f"{start}; the last one is right for good from epoch {_short(moments[settled.max()])} on"
+
+
+def _short(moment: float) -> str:
+    return f"{moment:.0f}" if moment >= 10 else f"{moment:.2g}"
 
 
 def _epochs(moment: float) -> str:
-    return f"{moment:.2g} epoch{'s' * bool(moment != 1)}"
+    return f"{_short(moment)} epoch{'s' * bool(moment != 1)}"
 
 
 def _strip(
@@ -86,7 +94,7 @@ def _strip(
     There is room for `rows`, so that both halves have one scale.
     """
     times, digits = len(moments), len(y)
-    wide = min(0.5, 5.0 / (times + 1.8))  # inches of a moment
+    wide = min(0.5, 4.0 / (times + 1.8))  # inches of a moment
     tall = ROW / wide  # a picture is as wide as it is tall, in moments
     said = probabilities.argmax(2).T
     truth = probabilities[:, np.arange(digits), y].T
@@ -96,17 +104,20 @@ def _strip(
     axes.imshow(ink, cmap="gray_r", vmin=0, vmax=255, extent=where)
     style.tidy(axes, "", "", "true digit")
     axes.set(xlim=(-0.7 - tall, times - 0.5), ylim=(rows - 0.5, -0.5), aspect=tall)
-    axes.set_xticks(range(times), [f"{m:.2g}" for m in moments], rotation=90 if times > 12 else 0)
+    ticks = np.arange(times - 1, -1, -math.ceil(CROWDED / wide))[::-1]  # the last one always
+    upright = wide * math.ceil(CROWDED / wide) < 0.4
+    axes.set_xticks(ticks, [_short(moments[t]) for t in ticks], rotation=90 * upright)
     axes.set_yticks(range(digits), [str(digit) for digit in y])
     axes.tick_params(axis="y", length=0)
     axes.spines[:].set_visible(False)
     axes.hlines(np.arange(1, digits) - 0.5, -0.5, times - 0.5, color=style.PAPER, linewidth=1)
     wrong = said != y[:, None]
-    chip = min(13, 72 * 0.8 * wide)  # points
+    chip = min(17, 72 * 0.82 * wide)  # points
     down, across = np.nonzero(wrong)
-    axes.scatter(across, down, s=chip**2, marker="s", color=style.PAPER, label="wrong")
+    frame: dict[str, Any] = {"edgecolors": style.VERMILION, "linewidths": 1.8}
+    axes.scatter(across, down, s=chip**2, marker="s", color=style.PAPER, label="wrong", **frame)
     bright = truth >= 0.5
-    _digits(axes, said, wrong, style.VERMILION, bold=True)
+    _digits(axes, said, wrong, style.INK, bold=True)
     _digits(axes, said, ~wrong & bright, style.INK)
     _digits(axes, said, ~wrong & ~bright, style.PAPER)
     return image
@@ -154,9 +165,11 @@ def frame(shown: np.ndarray, y: np.ndarray, moment: float, probabilities: np.nda
     page.paste(Image.fromarray(255 - ink), (gap // 2, HEAD))
     drawn = page.convert("RGB")
     pen = ImageDraw.Draw(drawn)
-    pen.text((gap // 2, HEAD // 2 - 4), f"after {_epochs(moment)}", style.INK, _font(18), "lm")
+    pen.text((gap // 2, 16), f"after {_epochs(moment)}", style.INK, _font(18), "lm")
     right = f"{(said == y).sum()} of {len(y)} right"
-    pen.text((ACROSS * CELL - gap // 2, HEAD // 2 - 4), right, style.INK, _font(18), "rm")
+    pen.text((ACROSS * CELL - gap // 2, 16), right, style.INK, _font(18), "rm")
+    below = "below each: what the network says, and its probability"
+    pen.text((gap // 2, 42), below, style.INK, _font(14), "lm")
     for index, digit in enumerate(said):
         row, column = divmod(index, ACROSS)
         left, top = column * CELL + gap // 2, HEAD + row * (28 * ZOOM + LINE)
@@ -164,9 +177,9 @@ def frame(shown: np.ndarray, y: np.ndarray, moment: float, probabilities: np.nda
         color = style.BLUE if good else style.VERMILION
         corners = (left - 2, top - 2, left + 28 * ZOOM + 1, top + 28 * ZOOM + 1)
         pen.rectangle(corners, outline=color, width=2 if good else 4)
-        text = f"{'✓' if good else '✗'} {digit}  {probabilities[index, digit]:.0%}"
+        text = f"{'✓' if good else '✗'} {digit}: {certainty(probabilities[index, digit])}"
         middle = (left + 14 * ZOOM, top + 28 * ZOOM + LINE // 2 + 1)
-        pen.text(middle, text, color, _font(14), "mm")
+        pen.text(middle, text, color, _font(13), "mm")
     return np.asarray(drawn)
 
 
@@ -175,16 +188,21 @@ def animation(
 ) -> bytes:
     """Return the frames as a looping GIF, two a second, the last one for two seconds.
 
+    Once all have stayed right to the end for four frames, only the last one follows.
+
     Args:
         shown: uint8 [N, 28, 28], N from 1 to 25.
         y: int [N], the true digits.
         moments: float [T], epochs trained, rising.
         probabilities: float [T, N, 10].
     """
+    right = (probabilities.argmax(2) == y).all(1)
+    settled = len(right) - int(right[::-1].cumprod().sum())  # the first frame of those all right
+    kept = np.unique([*range(min(settled + SETTLED, len(right))), len(right) - 1])
     palette = _palette()
     drawn = (
         Image.fromarray(frame(shown, y, float(moment), said))
-        for moment, said in zip(moments, probabilities, strict=True)
+        for moment, said in zip(moments[kept], probabilities[kept], strict=True)
     )
     first, *others = (each.quantize(palette=palette, dither=Image.Dither.NONE) for each in drawn)
     file = BytesIO()

@@ -15,6 +15,7 @@ from experiments.plots import style
 from experiments.plots.digits import EMPTY, caption, mosaic, picture
 
 LEAST = 0.8  # of `drawings`: the lower end of its scale, the same in every run
+NAMED = 2  # of `drawings`: digits that the title names where they tie
 SURE = 0.9  # of `tiles`: a mistake surer than this counts in the title
 COLUMNS, BELOW, BESIDE = 5, 13, 16  # of `tiles`; rows and columns of paper after each picture
 
@@ -34,7 +35,7 @@ def corruptions(shares: Mapping[str, float], champion: Mapping[str, float] | Non
     axes = style.tidy(made.subplots(), "", "share of corrupted validation digits read right", "")
     bars = axes.barh(range(len(kinds)), values, color=style.SKY, label="this network")
     handles: list[Any] = [bars]
-    columns = {"this network": values}
+    columns = {"this network" if champion else "": values}
     if champion:
         theirs = [champion.get(kind, np.nan) for kind in kinds]
         marks = axes.plot(theirs, range(len(kinds)), "D", color=style.VERMILION)
@@ -50,7 +51,9 @@ def corruptions(shares: Mapping[str, float], champion: Mapping[str, float] | Non
     axes.spines["bottom"].set_bounds(0, 1)
     axes.spines["left"].set_bounds(-0.6, len(kinds) - 0.4)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    made.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    if champion:
+        below = "outside lower center"
+        made.legend(handles=handles, loc=below, ncols=2, frameon=False, fontsize=10)
     return made
 
 
@@ -61,30 +64,44 @@ def drawings(right: np.ndarray, pens: Sequence[int]) -> Figure:
         right: float [10, P], 0 to 1; NaN where there is no drawing.
         pens: their diameters in pixels on a canvas of 400.
     """
-    digit, pen = divmod(int(np.nanargmin(right)), len(pens))
     title = f"{style.percent(float(np.nanmean(right)))} of the drawings right"
-    if right[digit, pen] < 1:
-        worst = style.percent(float(right[digit, pen]))
-        title += f"; hardest: {digit} with a pen of {pens[pen]} px ({worst})"
-    made = style.figure(8.5, 6.2, title)
+    if (least := float(np.nanmin(right))) < 1:
+        title += f";\nhardest: {_hardest(right, pens)} ({style.percent(least)})"
+    made = style.figure(8.5, 6.4, title)
     axes = made.subplots()
     style.tidy(axes, "", "diameter of the pen, pixels on a canvas of 400", "digit")
     shades = mpl.colormaps["Blues_r"].with_extremes(under=style.ORANGE, bad=style.PAPER)
     image = axes.imshow(right, cmap=shades, vmin=LEAST, vmax=1, aspect="auto")
     for row, column in np.ndindex(right.shape):
         value = float(right[row, column])
+        if value == 1:
+            continue
         ground = image.to_rgba(right[row : row + 1, column : column + 1])[0, 0]
         color = max(("#000000", "#FFFFFF"), key=lambda c: style.contrast(c, ground))
         text = f"{style.percent(value)}{' ▼' if value < LEAST else ''}"
         axes.text(column, row, text, ha="center", va="center", fontsize=10, color=color)
     axes.set_xticks(range(len(pens)), [str(pen) for pen in pens])
     axes.set_yticks(range(10))
-    below = f"orange and ▼: below {LEAST:.0%}"
+    below = f"empty: 100%; orange and ▼: below {LEAST:.0%}"
     bar = made.colorbar(image, ax=axes, extend="min", label=f"share read right ({below})")
     bar.set_ticks(
         np.linspace(LEAST, 1, 5).tolist(), labels=[f"{t:.0%}" for t in np.linspace(LEAST, 1, 5)]
     )
     return made
+
+
+def _hardest(right: np.ndarray, pens: Sequence[int]) -> str:
+    """Return in words which digits, with which pens, have the least share: all that tie."""
+    tied = np.isclose(right, np.nanmin(right), rtol=0, atol=1e-9)
+    digits = np.flatnonzero(tied.any(1)).tolist()
+    if len(digits) > NAMED:
+        return f"{tied.sum()} pairs of a digit and a pen"
+    told = []
+    for digit in digits:
+        *most, last = (str(pen) for pen, hard in zip(pens, tied[digit], strict=True) if hard)
+        with_pens = f"pens of {', '.join(most)} and {last}" if most else f"a pen of {last}"
+        told.append(f"{digit} with {with_pens} px")
+    return ", ".join(told)
 
 
 def tiles(worst: Sequence[tuple[str, np.ndarray, int, int, float]]) -> Figure:
@@ -94,7 +111,7 @@ def tiles(worst: Sequence[tuple[str, np.ndarray, int, int, float]]) -> Figure:
     free = places >= len(ranked)
     shown = np.where(free, EMPTY, places).reshape(-1, COLUMNS)
     images = np.array([image for _, image, *_ in ranked] or np.zeros((0, 28, 28)), np.uint8)
-    made = style.figure(11, 0.9 + 2.05 * len(shown), _surest(ranked))
+    made = style.figure(11, 1.1 + 2.05 * len(shown), _surest(ranked))
     paper = np.pad(mosaic(images, shown, BELOW, BESIDE), ((4, 0), (8, 0)))
     axes = picture(made.subplots(), paper)
     axes.images[0].set_extent((-8.5, paper.shape[1] - 8.5, paper.shape[0] - 4.5, -4.5))
@@ -112,7 +129,7 @@ def tiles(worst: Sequence[tuple[str, np.ndarray, int, int, float]]) -> Figure:
         words = "no further kind\nwas misread" if ranked else "no mistake"
         axes.text(*middle, words, ha="center", va="center", fontsize=10, color=style.GREY)
     note = f"thick frame: surer than {SURE:.0%}; the percentage is the probability of what it said"
-    made.supxlabel(note, fontsize=9, color=style.GREY)
+    made.supxlabel(note, fontsize=10, color=style.INK)
     return made
 
 
@@ -124,7 +141,7 @@ def _surest(ranked: Sequence[tuple[str, np.ndarray, int, int, float]]) -> str:
     sure, all_of = sum(tile[-1] > SURE for tile in ranked), len(ranked)
     return (
         f"{sure} of {all_of} corruption{'s' * (all_of > 1)} that fool it do so with more than "
-        f"{SURE:.0%} certainty; surest: {kind.replace('_', ' ')} ({style.percent(share)})"
+        f"{SURE:.0%} certainty;\nsurest: {kind.replace('_', ' ')} ({style.percent(share)})"
     )
 
 
@@ -170,7 +187,7 @@ def adversaries(strengths: Sequence[float], shares: Mapping[str, np.ndarray]) ->
     seeds = max(len(values) for values in shares.values())
     band = f"band: one standard deviation over {seeds} seeds" if seeds > 1 else "one seed: no band"
     note = f"{band}; between the strengths shown, the crossing of 50 % is interpolated"
-    made.supxlabel(note, fontsize=9, color=style.GREY)
+    made.supxlabel(note, fontsize=10, color=style.INK)
     return made
 
 

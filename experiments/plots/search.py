@@ -1,11 +1,12 @@
 """How a search for hyper-parameters went."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.plots import style
 
@@ -19,11 +20,17 @@ AXES = {  # aims as an axis says them
     "latency_ms": "time for one sample (ms)",
     "parameters": "parameters",
 }
+FEW = 20  # trials: fewer do not tell what matters
 SPAN = 20  # largest value over smallest: an axis is logarithmic beyond it
 
 
 def history(
-    values: Sequence[float], states: Sequence[str], objective: str, maximise: bool
+    values: Sequence[float],
+    states: Sequence[str],
+    objective: str,
+    maximise: bool,
+    *,
+    count: int = 0,
 ) -> Figure:
     """Return the value of each trial and the best so far.
 
@@ -32,6 +39,7 @@ def history(
         states: complete, pruned or fail, trial by trial; those that failed are not shown.
         objective: name of the metric.
         maximise: whether more of it is better.
+        count: samples that an accuracy was measured on, for a band of chance; 0 for no band.
     """
     value, state = np.array(values, float), np.array(states)
     number = np.arange(len(value))
@@ -39,8 +47,20 @@ def history(
     best = (np.fmax if maximise else np.fmin).accumulate(done)
     at = int((np.nanargmax if maximise else np.nanargmin)(done))
     ended = np.isin(state, list(LOOKS)).sum()
-    made = style.figure(8, 4.4, f"Best of {ended} trials: number {at}, {value[at]:.4g}")
-    axes = style.tidy(made.subplots(), "", "trial", f"{objective} (validation)")
+    error = _standard_error(float(value[at]), objective, count)
+    spread = np.abs(done[np.isfinite(done)] - value[at])
+    chance = error and len(spread) > 1 and spread.max() <= 2 * error
+    made = style.figure(
+        8,
+        4.4,
+        f"Best of {ended} trials: number {at}, {reached(value[at], objective)}"
+        + "; all within chance of it" * bool(chance),
+    )
+    axes = style.tidy(made.subplots(), "", "trial", AXES.get(objective, objective))
+    if error:
+        band = (float(value[at]) - error, float(value[at]) + error)
+        words = "± 1 standard error of the best"
+        axes.axhspan(*band, color=style.GREY, alpha=0.25, lw=0, zorder=0, label=words)
     axes.step(number, best, where="post", color=style.ORANGE, linewidth=2, label="best so far")
     for name, (color, marker) in LOOKS.items():
         mine = state == name
@@ -49,9 +69,35 @@ def history(
     shown = value[np.isfinite(value) & np.isin(state, list(LOOKS))]
     if shown.min() > 0 and shown.max() > SPAN * shown.min():
         axes.set_yscale("log")
+    _in_percent(axes, objective)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return made
+
+
+def reached(value: float, objective: str, where: str = "") -> str:
+    """Return a value of an aim in words: "99.68% right", "loss 1.3e-06"; `where` joins the name."""
+    if is_share(objective):
+        return f"{value:.2%} right{where}"
+    name = AXES.get(objective, objective).replace(" (validation)", where)
+    return f"{name} {value:,.0f}" if objective == "parameters" else f"{name} {value:.2g}"
+
+
+def is_share(objective: str) -> bool:
+    """Return whether the aim is a share, which is said in percent."""
+    return objective.endswith("accuracy")
+
+
+def _standard_error(share: float, objective: str, count: int) -> float:
+    """Return by how much chance alone moves a share measured on `count` samples; 0 for none."""
+    inside = is_share(objective) and count > 0 and 0 < share < 1
+    return math.sqrt(share * (1 - share) / count) if inside else 0.0
+
+
+def _in_percent(axes: Axes, objective: str) -> None:
+    if is_share(objective):
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.5g}%"))
+        axes.yaxis.set_minor_formatter(lambda *_: "")
 
 
 def importances(shares: Mapping[str, float], objective: str, trials: int) -> Figure:
@@ -63,12 +109,19 @@ def importances(shares: Mapping[str, float], objective: str, trials: int) -> Fig
         trials: how many trials the estimate rests on; few make it rough, and the title says so.
     """
     names = sorted(shares, key=shares.__getitem__)
-    rough = "; a rough guess" if trials < 20 else ""
-    made = style.figure(
-        8, 1.8 + 0.5 * len(names), f"{names[-1]} mattered most (fANOVA, {trials} trials{rough})"
+    few = trials < FEW
+    title = f"{names[-1]} mattered most (fANOVA, {trials} trials)"
+    if few:
+        first = ", ".join(f"{name} {shares[name]:.0%}" for name in names[:-3:-1])
+        are = "trial is" if trials == 1 else "trials are"
+        title = f"{trials} {are} too few to say what matters ({first})"
+    made = style.figure(8, 1.8 + 0.5 * len(names), title)
+    axes = style.tidy(
+        made.subplots(), "", f"share explained of the variance of {AXES.get(objective, objective)}"
     )
-    axes = style.tidy(made.subplots(), "", f"share of the variance of {objective} explained")
-    bars = axes.barh(names, [shares[name] for name in names], color=style.BLUE)
+    bars = axes.barh(
+        names, [shares[name] for name in names], color=style.GREY if few else style.BLUE
+    )
     axes.bar_label(bars, fmt="{:.0%}", padding=4)
     axes.set_xlim(0, 1)
     return made
@@ -84,12 +137,13 @@ def pareto(values: Sequence[Sequence[float]], aims: Sequence[str], front: Sequen
     """
     table, best = np.array(values, float), sorted(front, key=lambda number: values[number][0])
     made = style.figure(
-        1.5 + 5 * (len(aims) - 1),
+        min(10.0, 1.5 + 5 * (len(aims) - 1)),
         4.8,
         f"{len(best)} of {np.isfinite(table[:, 0]).sum()} trials are not beaten in every aim",
     )
     for index, axes in enumerate(made.subplots(1, len(aims) - 1, squeeze=False)[0], start=1):
         style.tidy(axes, "", AXES[aims[index]], AXES[aims[0]])
+        _in_percent(axes, aims[0])
         axes.scatter(table[:, index], table[:, 0], s=40, color=style.GREY, label="beaten in all")
         axes.scatter(
             table[best, index],
@@ -127,7 +181,7 @@ def pruned(
     """
     state = np.array(states)
     cut, done = (np.flatnonzero(state == name).tolist() for name in ("pruned", "complete"))
-    made = style.figure(11, 5.2, _saved([curves[i] for i in cut], len(cut) + len(done), planned))
+    made = style.figure(10, 5.0, _saved([curves[i] for i in cut], len(cut) + len(done), planned))
     axes = style.tidy(made.subplots(), "", "epoch", AXES.get(objective, objective))
     finals = {
         i: (max if maximise else min)(v for v in curves[i].values() if np.isfinite(v))
@@ -145,6 +199,7 @@ def pruned(
         axes.plot(epochs, reached, marker=marker, color=color, lw=width, zorder=2 + order / 1000)
         if number in cut:
             axes.plot(epochs[-1:], reached[-1:], "x", color=style.INK, ms=8, mew=2, zorder=4)
+    _in_percent(axes, objective)
     _dress(axes, best, any(curves[number] for number in cut), len(done) > 1, planned)
     if not any(curves[number] for number in [*cut, *done]):
         words = "no trial reported a value before its end"

@@ -15,11 +15,7 @@ UNITS = {
     "slant": "slant, degrees (positive: to the right)",
     "size": "box around the ink, px²",
 }
-ENDS = {
-    "stroke width": ("thinnest", "thickest"),
-    "slant": ("most left-leaning", "most right-leaning"),
-    "size": ("smallest", "largest"),
-}
+SHORT = {"stroke width": "px", "slant": "degrees", "size": "px²"}
 SIGNIFICANT = 0.05
 
 
@@ -49,22 +45,24 @@ def slices(parts: Mapping[str, Slices]) -> Figure:
     Args:
         parts: measure (a key of UNITS) -> its slices; the same digits in each.
     """
-    made = style.figure(13, 5, title(parts))
-    panels = made.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    made = style.figure(9.5, 1.2 + 2.5 * len(parts), title(parts))
+    panels = made.subplots(len(parts), 1, sharey=True, squeeze=False)[:, 0]
     for axes, (name, part) in zip(panels, parts.items(), strict=True):
         _panel(axes, name, part)
-    panels[0].set_ylabel("share misread", fontsize=11)
+        axes.set_ylabel("share misread", fontsize=11)
     panels[0].yaxis.set_major_formatter(PercentFormatter(1))
-    top = 1.25 * max(part.high.max() for part in parts.values())  # room for the legend
-    ticks = np.array(MaxNLocator(6).tick_values(0, top))
+    top = 1.5 * max(part.high.max() for part in parts.values())  # room for the legend
+    ticks = np.array(MaxNLocator(4).tick_values(0, top))
     panels[0].set_yticks(ticks[(ticks >= 0) & (ticks <= min(1, top))])
     panels[0].set_ylim(-0.03 * top, top)
     panels[0].legend(frameon=False, fontsize=10, loc="upper left")
     every = np.concatenate([part.counts for part in parts.values()])
     low, high = every.min(), every.max()
     each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    beside = "one or two miss" if SIGNIFICANT * len(every) > 1 else "about one misses"
     made.supxlabel(
-        f"{each} digits in each slice; numbers: the misread ones; bars: 95 % (Wilson)",
+        f"{each} digits in each slice; the slices are not equally wide; numbers: the misread "
+        f"ones;\nbars: 95 % (Wilson): of {len(every)} intervals {beside} the line by chance",
         fontsize=10,
         color=style.INK,
     )
@@ -80,21 +78,18 @@ def title(parts: Mapping[str, Slices]) -> str:
         return f"No digit of {part.counts.sum():,} was misread: no slice differs"
     if part.chance[index] * looks >= SIGNIFICANT:
         none = f"No slice of {looks} is misread more often than chance allows"
-        called = _called(name, index, len(part.counts))
         near = part.chance[index] < 0.5
-        return none + f"; closest to it: {called[0].lower()}{called[1:]}" * bool(near)
+        return none + f";\nclosest to it: {_called(name, index, part.edges)}" * bool(near)
     rate = part.wrong[index] / part.counts[index]
     return (
-        f"{_called(name, index, len(part.counts))} is misread {rate / total:.1f} times as often "
-        f"as all digits ({rate:.2%} against {total:.2%})"
+        f"Digits of {_called(name, index, part.edges)} are misread\n"
+        f"{rate / total:.1f} times as often as all ({rate:.2%} against {total:.2%})"
     )
 
 
-def _called(name: str, index: int, bins: int) -> str:
-    which = "eighth" if bins == 8 else "slice"
-    if index in (0, bins - 1):
-        return f"The {ENDS[name][index > 0]} {which}"
-    return f"Slice {index + 1} of {bins} by {name}"
+def _called(name: str, index: int, edges: np.ndarray) -> str:
+    low, high = (_edge(edge, edges) for edge in edges[index : index + 2])
+    return f"{name} {low} to {high} {SHORT[name]}"
 
 
 def _panel(axes: Axes, name: str, part: Slices) -> None:
@@ -102,6 +97,8 @@ def _panel(axes: Axes, name: str, part: Slices) -> None:
     at, rate = np.arange(bins) + 0.5, part.wrong / np.maximum(part.counts, 1)
     overall = part.wrong.sum() / part.counts.sum()
     style.tidy(axes, f"By {name}", UNITS[name])
+    for start in range(0, bins, 2):
+        axes.axvspan(start, start + 1, color=style.GREY, alpha=0.1, linewidth=0)
     axes.axhline(overall, color=style.INK, linestyle="--", label=f"all digits: {overall:.2%}")
     away = np.abs(np.stack([rate - part.low, part.high - rate]))
     axes.errorbar(at, rate, away, fmt="o", color=style.BLUE, capsize=4, markersize=7)

@@ -12,6 +12,10 @@ from experiments.plots import style
 
 History = Mapping[str, Sequence[float]]
 # The line behind is the wider one, so that it is seen where both run together.
+NOTE = (
+    "train: mean over the epoch's batches as trained on (augmented, smoothed labels); "
+    "val: after the epoch"
+)
 LOOKS = (("train", style.SKY, "--", 3.0), ("val", style.VERMILION, "-", 1.8))
 
 
@@ -20,6 +24,9 @@ def curves(
     history: History,
     kept: int,
     others: Sequence[tuple[Sequence[int], History]] = (),
+    *,
+    note: str = NOTE,
+    right: str = "right on validation",
 ) -> Figure:
     """Return loss, accuracy and learning rate over the epochs.
 
@@ -28,8 +35,10 @@ def curves(
         history: values of train_loss, val_loss, train_accuracy, val_accuracy (0 to 1) and lr.
         kept: the epoch whose weights were kept; marked in every panel.
         others: epochs and histories of runs that differ from this one in their seed only.
+        note: what train and val are, in words, for the foot.
+        right: what the title's share is a share of, in words.
     """
-    made = style.figure(12, 4.6, _title(epochs, history, kept, others))
+    made = style.figure(10, 4.6, _title(epochs, history, kept, others, right))
     loss, accuracy, rate = made.subplots(1, 3)
     at = list(epochs).index(kept)
     for axes, kind in ((loss, "loss"), (accuracy, "accuracy")):
@@ -53,12 +62,7 @@ def curves(
     if others:
         loss.plot([], [], color=style.GREY, linewidth=0.9, label=_counted(len(others)))
     loss.legend(frameon=False, fontsize=10)
-    made.supxlabel(
-        "train: mean over the epoch's batches as trained on (augmented, smoothed labels); "
-        "val: after the epoch; dotted line and dot: weights kept",
-        fontsize=9,
-        color=style.GREY,
-    )
+    made.supxlabel(f"{note}\ndotted line and dot: weights kept", fontsize=10, color=style.INK)
     return made
 
 
@@ -67,9 +71,10 @@ def _title(
     history: History,
     kept: int,
     others: Sequence[tuple[Sequence[int], History]],
+    right: str,
 ) -> str:
     mine = history["val_accuracy"][list(epochs).index(kept)]
-    title = f"Kept epoch {kept}: {mine:.2%} right on validation"
+    title = f"Kept epoch {kept}: {mine:.2%} {right}"
     if not others:
         return title
     best = np.array([mine, *(max(theirs["val_accuracy"]) for _, theirs in others)]) * 100
@@ -118,7 +123,7 @@ def _epoch_axis(axes: Axes, epochs: Sequence[int]) -> None:
         axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
         axes.set_xticks([epochs[0]])
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
 def _log_axis(axes: Axes, values: Sequence[float]) -> None:

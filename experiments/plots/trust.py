@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from experiments.plots import style
 
 Z = 1.959964  # quantile of the normal distribution: 95 % lie within this many deviations
+
+QUARTILES = "boxes: quartiles; whiskers: 1 % to 99 %"
 
 
 def reliability(kinds: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, float]]) -> Figure:
@@ -21,27 +23,31 @@ def reliability(kinds: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, fl
             calibration error; the last is what the network does now.
     """
     *others, (last, (_, _, _, error)) = kinds.items()
-    rest = "".join(f", {title} by {part[-1]:.2%}" for title, part in others)
+    same = last.partition(" ")[2]  # what "before ..." and "after ..." have in common
+    names = [(title.removesuffix(same).strip() or title, part[-1]) for title, part in others]
+    rest = "".join(f"; {name}, by {100 * part:.2f}" for name, part in names)
     made = style.figure(
         min(13.0, max(6.6, 5.2 * len(kinds))),
         7.2,
-        f"Test set: probabilities {last} miss by {error:.2%}{rest}",
+        f"{last[0].upper()}{last[1:]}, probabilities are off by {100 * error:.2f} points\n"
+        f"on average{rest}",
     )
     grid = made.subplots(2, len(kinds), squeeze=False, height_ratios=(1, 0.25), sharex=True)
     most = max(counts.max() for counts, *_ in kinds.values())
     for (above, below), (title, (counts, *means, error)) in zip(grid.T, kinds.items(), strict=True):
         style.tidy(above, f"{title}: calibration error {error:.2%}", "", "share right")
         _gaps(above, counts, *means)
-        style.tidy(below, "", "probability of the most likely digit", "digits\n(log, from 1)")
+        style.tidy(below, "", "probability of the most likely digit", "test digits\n(log, from 1)")
         edges = np.linspace(0, 1, len(counts) + 1)
         below.bar(edges[:-1], counts, 1 / len(counts), align="edge", color=style.SKY)
         below.set(yscale="log", ylim=(0.8, 2 * max(most, 5)), box_aspect=0.25)
         below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         below.yaxis.set_minor_formatter(NullFormatter())
+    fullest = max(grid[0], key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     made.legend(
-        *grid[0, 0].get_legend_handles_labels(),
+        *fullest.get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=3 if len(kinds) > 1 else 1,
+        ncols=2 if len(kinds) > 1 else 1,
         frameon=False,
         fontsize=10,
     )
@@ -49,15 +55,31 @@ def reliability(kinds: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, fl
 
 
 def _gaps(axes: Axes, counts: np.ndarray, confidence: np.ndarray, accuracy: np.ndarray) -> None:
-    """Draw the share right over the probability, its interval, and how far it is from true."""
+    """Draw the share right over the probability, its interval, and how far it is from true.
+
+    Where the interval holds the diagonal the dot is hollow and without a stick: there is no
+    telling that they differ.
+    """
     there = counts > 0
     sure, right = confidence[there], accuracy[there]
-    reach = abs(_wilson(right, counts[there]) - right)
+    interval = _wilson(right, counts[there])
+    reach = abs(interval - right)
+    off = (interval[0] > sure) | (sure > interval[1])
     axes.plot([0, 1], [0, 1], ":", color=style.GREY, label="share right = probability")
     gap = "stick: by how much they differ"
-    axes.vlines(sure, sure, right, color=style.ORANGE, linewidth=6, alpha=0.6, label=gap)
+    if off.any():
+        stick: dict[str, Any] = {"color": style.ORANGE, "linewidth": 6, "alpha": 0.6, "label": gap}
+        axes.vlines(sure[off], sure[off], right[off], **stick)
     bars = "share right, bar: 95 % interval (Wilson)"
     axes.errorbar(sure, right, reach, fmt="o", color=style.BLUE, capsize=3, label=bars)
+    if not off.all():
+        hollow: dict[str, Any] = {
+            "color": style.BLUE,
+            "markerfacecolor": style.PAPER,
+            "linestyle": "none",
+        }
+        few = "hollow: interval meets the diagonal"
+        axes.plot(sure[~off], right[~off], "o", **hollow, zorder=4, label=few)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1)
 
 
@@ -85,36 +107,47 @@ def refusals(
     ranked = dict(sorted(others.items(), key=lambda item: item[1][1]))
     worst, (scores, area) = next(iter(ranked.items()))
     caught, lost = float((scores < threshold).mean()), float((digits < threshold).mean())
+    hardest = worst + ", the hardest kind," * (len(others) > 1)
     made = style.figure(
-        13,
-        max(5.6, 2.6 + 0.36 * len(others)),
-        f"Hardest to tell from digits: {worst} (AUROC {_area(area)}); the threshold refuses "
-        f"{style.percent(caught)} of these, {style.percent(lost)} of digits",
+        11,
+        max(5.6, 3.4 + 0.42 * len(others)),
+        f"The threshold refuses {style.percent(caught)} of {hardest}\n"
+        f"and {style.percent(lost)} of digits",
     )
     spread, curves = made.subplots(1, 2, width_ratios=(1, 0.9))
     _boxes(spread, {"digits": digits} | {k: found for k, (found, _) in ranked.items()}, threshold)
     given_up = np.logspace(-3, 0, 60)
     at = np.quantile(digits, given_up)
-    style.tidy(curves, "What refusing costs", "digits refused (log)", "share of the kind refused")
+    floor = 0.5 / max(len(scores) for scores, _ in others.values())
+    style.tidy(
+        curves,
+        "What refusing costs",
+        f"digits refused (log)\nat the foot, {100 * floor:.2g}%: none accepted",
+        "accepted by mistake, share of the kind (log)",
+    )
     for number, (kind, (scores, area)) in enumerate(ranked.items()):
-        share, look = (scores[:, None] < at).mean(0), style.look(number)
-        curves.plot(given_up, share, **look, linewidth=2, label=f"{kind}, AUROC {_area(area)}")
+        share, look = (scores[:, None] >= at).mean(0), style.look(number)
+        label = f"{kind}, AUROC {_area(area)}"
+        curves.plot(given_up, np.maximum(share, floor), **look, linewidth=2, label=label)
     curves.axvline(max(lost, 1e-3), color=style.GREY, linestyle=(0, (6, 3)), linewidth=1.5)
-    curves.set(xscale="log", xlim=(0.9e-3, 1.1), ylim=(-0.03, 1.16))
+    curves.set(xscale="log", yscale="log", xlim=(0.9e-3, 1.1), ylim=(0.85 * floor, 2 / floor**0.1))
     note = f"threshold: {style.percent(lost)} of digits{' (left of the scale)' * (lost < 1e-3)}"
-    curves.text(max(lost, 1e-3), 1.09, f" {note} ", ha="right" if lost > 0.03 else "left")
-    curves.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
-    curves.set_yticks(np.linspace(0, 1, 6))
-    curves.yaxis.set_major_formatter(PercentFormatter(1))
-    made.legend(loc="outside right center", frameon=False, fontsize=10, title="hardest first")
-    made.supxlabel("boxes: quartiles; whiskers: 1 % to 99 %", fontsize=9, color=style.GREY)
+    place: dict[str, Any] = {"transform": curves.get_xaxis_transform(), "va": "top"}
+    curves.text(max(lost, 1e-3), 0.99, f" {note} ", ha="right" if lost > 0.03 else "left", **place)
+    for scale in (curves.xaxis, curves.yaxis):
+        scale.set_major_formatter(lambda share, _: f"{100 * share:g}%")
+    made.legend(
+        loc="outside lower center", ncols=2, frameon=False, fontsize=10, title="hardest first"
+    )
     return made
 
 
 def _boxes(axes: Axes, rows: Mapping[str, np.ndarray], threshold: float) -> None:
     """Draw the spread of each kind's scores, the first on top, and the threshold."""
     style.tidy(
-        axes, "Scores: the hardest kinds stand next to the digits", "score: log-odds of a digit"
+        axes,
+        "Scores, the hardest kind next to the digits",
+        "score: log-odds of a digit\n" + QUARTILES,
     )
     parts = axes.boxplot(
         list(rows.values()),

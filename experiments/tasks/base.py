@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
+
+from experiments.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,13 +125,20 @@ class Input:
     meaning: str
 
 
+class Film(NamedTuple):
+    """A picture that moves: what it found, and the bytes of a GIF."""
+
+    title: str
+    gif: bytes
+
+
 @dataclass(frozen=True)
 class Exhibit:
     """A picture, and what a reader needs to be told of it.
 
     Attributes:
         name: FOLDER/NAME below figures/; the folder says what is shown.
-        draw: makes it: a figure, or the bytes of a GIF. A DataError says why it cannot be drawn.
+        draw: makes it; a DataError says why it cannot be drawn.
         look: a sentence that says what to look for.
         limit: a sentence that says what the picture cannot show.
         core: whether `figures=core` has it.
@@ -139,7 +148,7 @@ class Exhibit:
     """
 
     name: str
-    draw: Callable[[], Figure | bytes]
+    draw: Callable[[], Figure | Film]
     look: str
     limit: str
     core: bool = False
@@ -182,13 +191,28 @@ class Trained:
         net: on the device that trained it, in evaluation mode.
         splits: numpy arrays.
         logits: of the test split, numpy.
-        moments: of the training, the first before the first step, the last after the last.
+        moments: of the training, the first before the first step, the last of the weights that
+            were kept; none where nobody watched.
     """
 
     net: Any
     splits: Splits
     logits: Any
     moments: Sequence[Moment]
+
+    def watched(self) -> Sequence[Moment]:
+        """Return the moments.
+
+        Raises:
+            DataError: the training was not watched, or not from its beginning.
+        """
+        if not self.moments or self.moments[0].step or not self.moments[0].seen:
+            raise DataError(
+                "course of the training: expected moments of it from its first step on, found "
+                f"{len(self.moments)}: its beginning was not watched, or the bank is too large "
+                "(give fewer restarts)."
+            )
+        return self.moments
 
 
 @dataclass(frozen=True)
