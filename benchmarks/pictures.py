@@ -129,7 +129,8 @@ def shown(source: Source, entry: Mapping[str, Any]) -> str:
         shutil.copy2(file, target)
     else:
         target = shrink(file.read_bytes(), target)
-    return f"![{entry['title'] or entry['name']}]({target.relative_to(GALLERY.parent)})"
+    alt = " ".join((entry["title"] or entry["name"]).split())
+    return f"![{alt}]({target.relative_to(GALLERY.parent)})"
 
 
 def screenshots(page: Page, url: str) -> None:

@@ -17,19 +17,9 @@ CONFIDENCE = 0.95
 
 
 def features(net: nn.Module, x: np.ndarray) -> np.ndarray:
-    """Return the penultimate layer of a DigitCNN: float32 [N, hidden], of x, uint8 [N, 28, 28]."""
-    return features_and_logits(net, x)[0]
+    """Return the penultimate layer of a DigitCNN, float32 [N, hidden], for x, uint8 [N, 28, 28].
 
-
-def features_and_logits(net: nn.Module, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the output of `net.hidden`, float32 [N, hidden], and the logits, float32 [N, 11].
-
-    One pass gives both, in bf16 where the machine is faster at it: logits are then right to about
-    two digits, enough to look at and not enough to count mistakes by.
-
-    Args:
-        net: a DigitCNN; it is set to evaluation.
-        x: uint8 [N, 28, 28].
+    In bf16 where the machine is faster at it: right to about two digits, enough to look at.
     """
     import torch
 
@@ -43,10 +33,10 @@ def features_and_logits(net: nn.Module, x: np.ndarray) -> tuple[np.ndarray, np.n
     )
     try:
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
-            logits = predict(net, torch.tensor(x, device=device))
+            predict(net, torch.tensor(x, device=device))
     finally:
         hook.remove()
-    return torch.cat(kept).numpy(), logits.cpu().numpy()
+    return torch.cat(kept).numpy()
 
 
 def nearest(queries: np.ndarray, train: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +136,8 @@ def _stroke_width(ink: np.ndarray) -> np.ndarray:
     from scipy.ndimage import distance_transform_edt
 
     apart = np.pad(ink, ((0, 0), (1, 1), (1, 1)))  # a pixel of paper around each
-    tall = distance_transform_edt(apart.reshape(-1, apart.shape[2]))
+    parts = np.split(apart, range(CHUNK, len(apart), CHUNK))  # as many as fit the cache
+    tall = np.concatenate([distance_transform_edt(p.reshape(-1, p.shape[2])) for p in parts])
     sums, counts = tall.reshape(len(ink), -1).sum(1), ink.sum((1, 2))
     # A transform measures to the centre of the first pixel of paper, half a pixel beyond the edge.
     return np.where(counts, 4 * (sums / np.maximum(counts, 1) - 0.5), 0.0)

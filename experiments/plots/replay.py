@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from experiments.plots import style
 from experiments.plots.digits import EMPTY, certainty, mosaic
 
-MOST, ACROSS = 25, 5
+ACROSS = 5
 ROW, CROWDED = 0.42, 0.19  # inches of a row; at least from one tick to the next
 CELL, ZOOM, HEAD, LINE = 100, 3, 62, 20  # pixels of a frame: a digit's place, its head line
 MARGIN = (CELL - 28 * ZOOM) // 2
