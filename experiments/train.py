@@ -58,22 +58,17 @@ def train(request: Request) -> None:
         facts = job.task.calibrate(net, job.val)
         measured, logits = evaluate(job, net)
         run.metrics({**measured, "fit_seconds": seconds, "kept_epoch": kept.epoch})
-        champion = tracking.champion(job.task.name)
-        theirs = champion.metadata.get("robustness", {}) if champion else {}
-        if champion and champion.run_id == run.id:  # crowned by a process that died then
-            theirs = {}
-        exam = examine(job, net, facts, logits, theirs, run)
+        exam = examine(job, net, facts, logits, run)
         found = {"robustness": dict(exam.numbers), "test_accuracy": measured["test_accuracy"]}
         version = register(job, net, kept, facts, found, run.id)
         promoted, reason = promote(version)
         run.tags({"registered": version, "promoted": promoted, "promotion_reason": reason})
-        gallery.hang(curves(job, history, kept.epoch, run))
         moments = album.moments(job.hparams.epochs) if album else []
+        gallery.hang(curves(job, history, kept.epoch, run))
         gallery.hang(job.task.exhibits(Trained(net, job.splits, logits, moments)))
         gallery.hang(exam.exhibits)
         gallery.close()
-        page = report.publish(tracking.find(version.uri))
-        run.file(report.NAME, page.encode())
+        run.file(report.NAME, report.publish(tracking.find(version.uri)).encode())
     which = "" if promoted else f" --model {version.uri}"
     print(
         f"{version}: test accuracy {measured['test_accuracy']:.4f}, fitted in {seconds:.1f} s.\n"
@@ -149,15 +144,14 @@ def examine(
     net: nn.Module,
     facts: Mapping[str, float],
     logits: Any,
-    champion: Mapping[str, float],
     run: Recorder,
 ) -> Examination:
-    """Let the task examine the net, and log what it finds; its pictures are not drawn yet.
-
-    Args:
-        champion: the present champion's numbers; may be empty.
-    """
-    found = job.task.examine(net, facts, job.splits, logits, champion)
+    """Let the task examine the net, and log what it finds; its pictures are not drawn yet."""
+    champion = tracking.champion(job.task.name)
+    if champion and champion.run_id == run.id:  # crowned by a process that died then
+        champion = None
+    theirs = champion.metadata.get("robustness", {}) if champion else {}
+    found = job.task.examine(net, facts, job.splits, logits, theirs)
     run.metrics(
         {f"robustness/{name}": v for name, v in {**found.numbers, **found.reported}.items()}
     )

@@ -46,6 +46,7 @@ MAY_IMPORT = {
         "matplotlib",
     },
     "experiments.exhibits": {
+        "experiments.exhibits",
         "experiments.errors",
         "experiments.interpret",
         "experiments.layers",
