@@ -55,8 +55,11 @@ def runs(project: Path, parents: bool) -> list[Run]:
 
 
 def weights(project: Path, task: str) -> dict[str, torch.Tensor]:
-    """The champion's weights, read from its files."""
-    (archive,) = (project / "mlruns").rglob("*.pt2")
+    """The registered version's weights, read from its files."""
+    store = client(project)
+    (version,) = store.search_model_versions(f"name = '{task}'")
+    model = store.get_logged_model(version.source.removeprefix("models:/"))
+    (archive,) = Path(model.artifact_location.removeprefix("file://")).rglob("*.pt2")
     return torch.export.load(archive).state_dict
 
 
