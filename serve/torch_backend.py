@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments import tasks, tracking
+from experiments import rebuilt, tasks, tracking
 
 
 class TorchPredictor:
@@ -15,9 +15,7 @@ class TorchPredictor:
     def __init__(self, version: tracking.Version) -> None:
         stored = version.metadata
         self._task = tasks.get(stored["task"])
-        self._net = self._task.network(**stored["config"])
-        tracking.restore(self._net, tracking.load_torch(version), version)
-        self._net.eval()
+        self._net, _ = rebuilt.network(self._task, version)
         self.task: str = stored["task"]
         self.labels: list[str] = stored["labels"]
         self.facts: Mapping[str, Any] = stored["facts"]

@@ -181,7 +181,12 @@ MAY_IMPORT = {
         "gradio",
     },
     "serve.predictor": {"experiments.errors", "onnxruntime"},
-    "serve.torch_backend": {"experiments.tasks", "experiments.tracking", "torch"},
+    "serve.torch_backend": {
+        "experiments.rebuilt",
+        "experiments.tasks",
+        "experiments.tracking",
+        "torch",
+    },
 }
 WATCHED = {*ROOMS, "torch", "torchvision", "mlflow", "optuna", "onnx", "onnxruntime", "gradio"}
 WATCHED |= {"matplotlib", "netron", "captum", "sklearn"}

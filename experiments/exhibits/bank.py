@@ -29,6 +29,11 @@ class Gates:
         return {name: value.detach().cpu().numpy() for name, value in named}
 
     @property
+    def margin(self) -> np.ndarray:
+        """Of the chosen networks: float [rows, gates], in nats of log-odds; negative is wrong."""
+        return np.asarray(self.logits * (2 * self.y - 1))
+
+    @property
     def moments(self) -> Sequence[Moment]:
         """The training's; a DataError says that there are none."""
         return self.trained.watched()
@@ -79,10 +84,8 @@ class Gates:
         return order[: gates.MOST_FOCUS]
 
     def slices(self, gate: int) -> list[gate_slices.Slice]:
-        """Return the slices of a gate, most telling first for one that is drawn alone."""
-        sign = 2 * self.y[:, gate] - 1
-        found = gate_slices.slices(self.x, self.y[:, gate], self.logits[:, gate] * sign)
-        return sorted(found, key=lambda cut: -cut.changes)
+        """Return the slices of a gate that are worth a look."""
+        return gate_slices.slices(self.x, self.y[:, gate], self.margin[:, gate])
 
     def plane(self, gate: int) -> tuple[dict[str, np.ndarray], np.ndarray, str]:
         """Return a gate's path on a plane of two inputs: weights [moments, 1, ...], targets, name.
@@ -90,6 +93,6 @@ class Gates:
         Raises:
             DataError: the gate has fewer than 2 or more than 6 inputs.
         """
-        cut = self.slices(gate)[0]
+        cut = max(self.slices(gate), key=lambda cut: cut.changes)  # the first of equals
         flat = gate_slices.plane(gates.take(self.path, (slice(None), [gate])), cut)
         return flat, cut.target.astype(float), cut.name

@@ -102,10 +102,9 @@ def _decisions(bank: Gates) -> Iterator[Exhibit]:
         "It cannot show inputs between 0 and 1.",
         core=True,
     )
-    sign = 2 * bank.y - 1
     yield Exhibit(
         "decisions/margins",
-        lambda: gate_insight.margins(bank.labels, bank.x, bank.logits * sign),
+        lambda: gate_insight.margins(bank.labels, bank.x, bank.margin),
         "Look for the smallest margin of each gate: the row that the network is least sure of.",
         "It cannot show how much an input may be disturbed before a row flips.",
     )
@@ -223,8 +222,7 @@ def _slices(bank: Gates, gate: int) -> Any:
     from experiments.plots import gate_insight
 
     one: Mapping[str, np.ndarray] = gates.take(bank.weights, gate)
-    sign = 2 * bank.y[:, gate] - 1
-    cuts = gate_slices.slices(bank.x, bank.y[:, gate], bank.logits[:, gate] * sign)
+    cuts = bank.slices(gate)
     surfaces = [gates.surfaces(gate_slices.plane(one, cut), bank.activation) for cut in cuts]
     return gate_insight.slices(
         bank.labels[gate],
