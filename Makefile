@@ -32,7 +32,7 @@ train: setup  ## train and register a model: make train, or make train TASK=gate
 	mlflow run . -e train -P task=$(TASK)
 
 test: setup .venv/ready-to-test  ## run all tests
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 check: setup .venv/ready-to-test  ## formatting, lint, types
 	ruff format --check .

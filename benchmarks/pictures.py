@@ -20,7 +20,7 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import record
-from experiments import cli, tracking
+from experiments import cli, versions
 from experiments.errors import UserError
 from experiments.paths import ROOT
 from experiments.report_page import CHAPTERS, Source, webp
@@ -69,7 +69,7 @@ def command() -> None:
     for name in TASKS:
         shutil.rmtree(IMAGES / name, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
-        champions = [tracking.find(f"models:/{name}@{tracking.CHAMPION}") for name in TASKS]
+        champions = [versions.find(f"models:/{name}@{versions.CHAMPION}") for name in TASKS]
         sources = [Source.of(each, Path(folder) / each.name) for each in champions]
         GALLERY.write_text(HEAD + "".join(map(chapter, sources)) + MEASURED)
     measured()

@@ -103,10 +103,10 @@ def int8_reader(job: Job, net: nn.Module) -> Reader:
     import onnxruntime
 
     from experiments.robustness import in_batches
-    from export import quantize, to_onnx
+    from export import graph, precision
 
-    graph = to_onnx.to_graph(job.task, net, job.splits.test.x[:2], {})
-    small = quantize.int8(graph, job.splits.train.x[:CALIBRATION])
+    whole = graph.of_task(job.task, net, job.splits.test.x[:2], {})
+    small = precision.int8(whole, job.splits.train.x[:CALIBRATION])
     session = onnxruntime.InferenceSession(small.SerializeToString())
     names = [output.name for output in session.get_outputs()]
 

@@ -20,18 +20,22 @@ from typing import Any
 import click
 
 from benchmarks import record
-from experiments import checkpoint, cli, tracking, train, tune
+from experiments import card, checkpoint, cli, report, tracking, train, tune
+from experiments.gallery import Gallery
 
-TRACKED = ("__init__", "params", "tags", "metrics", "figure", "text", "dataset")
+TRACKED = ("__init__", "params", "tags", "metrics", "file", "image", "text", "dataset")
 OVERHEAD = ("figures", "tracking", "registry", "checkpoints")
 PARTS: dict[tuple[Any, str], str] = {  # what train.py calls -> what it is counted under
     (tune, "search"): "search",
     (tune, "log_outcome"): "figures",
     (train, "fit"): "fit",
     (train, "evaluate"): "evaluation",
-    (train, "draw"): "figures",
+    (Gallery, "hang"): "figures",
+    (report, "publish"): "figures",
     (train, "examine"): "robustness",
+    (train, "prove"): "registry",
     (train, "register"): "registry",
+    (card, "publish"): "registry",
     (train, "promote"): "registry",
     (tracking, "connect"): "tracking",
     (checkpoint, "save"): "checkpoints",

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments import rebuilt
+from experiments.chance import mcnemar
 from experiments.errors import UserError
 
 if TYPE_CHECKING:
     from experiments.tasks.base import Splits, Task
-    from experiments.tracking import Version
+    from experiments.versions import Version
 
 
 @dataclass(frozen=True)
@@ -47,22 +48,6 @@ class Comparison:
     def differing(self) -> np.ndarray:
         """Return where they say different things: int [K, dimensions of y]."""
         return np.argwhere(self.said[0] != self.said[1])
-
-
-def mcnemar(first: int, second: int) -> float:
-    """Return the two-sided p of McNemar's exact test.
-
-    Args:
-        first, second: how many samples only the first, only the second got right.
-
-    Source: Q. McNemar, "Note on the sampling error of the difference between correlated
-    proportions or percentages", Psychometrika 12, 1947; exact, by the binomial distribution.
-    """
-    from scipy.stats import binomtest
-
-    if first + second == 0:
-        return 1.0
-    return float(binomtest(first, first + second).pvalue)
 
 
 def compare(task: Task, first: Version, second: Version) -> Comparison:

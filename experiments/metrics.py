@@ -2,9 +2,11 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -97,3 +99,22 @@ def cost(net: nn.Module, x: Tensor) -> dict[str, float]:
         seconds.append(time.perf_counter() - started)
     parameters = sum(p.numel() for p in net.parameters())
     return {"latency_ms": 1000 * statistics.median(seconds), "parameters": parameters}
+
+
+@torch.inference_mode()
+def time_ratio(
+    first: Callable[[Tensor], Any], second: Callable[[Tensor], Any], x: np.ndarray
+) -> float:
+    """Return the first network's time for `x` [1, ...] as a share of the second's.
+
+    They take turns, so that whatever else the machine does falls on both alike; the median counts.
+    """
+    sample, ratios = torch.tensor(x), []
+    for _ in range(LATENCY_RUNS):
+        seconds = []
+        for network in (first, second):
+            started = time.perf_counter()
+            network(sample)
+            seconds.append(time.perf_counter() - started)
+        ratios.append(seconds[0] / seconds[1])
+    return statistics.median(ratios)

@@ -1,5 +1,6 @@
 """Files that a command writes where its user says: whole or not at all."""
 
+import os
 from pathlib import Path
 
 from experiments.errors import UserError
@@ -11,6 +12,8 @@ def check(path: Path) -> None:
         raise UserError(f"out: expected the name of a file, found the folder {str(path)!r}.")
     if not path.parent.is_dir():
         raise UserError(f"out: expected a file in a folder that exists; {path.parent} is none.")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"out: expected a folder that can be written; {path.parent} cannot.")
 
 
 def write(raw: bytes, path: Path) -> None:

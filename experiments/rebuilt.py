@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from experiments import tracking
+from experiments import artifacts
 from experiments.errors import UserError
 
 if TYPE_CHECKING:
     from experiments.tasks.base import Splits, Task
-    from experiments.tracking import Version
+    from experiments.versions import Version
 
 
 def network(task: Task, version: Version) -> tuple[Any, Any]:
@@ -18,10 +18,21 @@ def network(task: Task, version: Version) -> tuple[Any, Any]:
     Raises:
         UserError: the program cannot be loaded, or this project's network no longer fits it.
     """
-    program = tracking.load_torch(version)
+    program = artifacts.load_torch(version)
     net = task.network(**version.metadata["config"])
-    tracking.restore(net, program, version)
+    artifacts.restore(net, program, version)
     return net.eval(), program
+
+
+def time_ratio(first: Version, second: Version, x: Any) -> float:
+    """Return the first version's time for one sample, x [1, ...], as a share of the second's.
+
+    Raises:
+        UserError: one of them cannot be loaded.
+    """
+    from experiments import metrics
+
+    return metrics.time_ratio(artifacts.load_torch(first), artifacts.load_torch(second), x)
 
 
 def data(task: Task, version: Version) -> Splits:

@@ -11,41 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from experiments import cli, outfile, tasks, tracking
+from experiments import card, cli, outfile, tasks, tracking, versions
 from experiments.errors import UserError
 
 if TYPE_CHECKING:
-    from experiments.tracking import Record, Version
+    from experiments.versions import Version
 
 NAME = "report.html"
-
-
-def summary(version: Version, record: Record) -> str:
-    """Return what one needs to know of a version, in a few sentences."""
-    metrics, stored = record.metrics, version.metadata
-    count = int(metrics["test_count"])
-    right = round(stored["test_accuracy"] * count)
-    low, high = interval(right, count)
-    exact = "all there are" if record.params["data_exhaustive"] == "True" else ""
-    facts = [
-        f"{version}: {right:,} of {count:,} test answers right, {stored['test_accuracy']:.2%} "
-        f"({exact or f'95 % interval {low:.2%} to {high:.2%}'}).",
-        f"Trained on {stored['data_name']} with recipe {stored['recipe']}, seed {stored['seed']}, "
-        f"in {metrics['fit_seconds']:.1f} s.",
-    ]
-    if "corruption/mean" in stored["robustness"]:
-        facts.append(f"Of damaged digits it reads {stored['robustness']['corruption/mean']:.1%}.")
-    if reason := version.tags.get("promotion_reason"):
-        facts.append(f"Promotion: {reason}.")
-    return " ".join(facts)
-
-
-def interval(right: int, count: int) -> tuple[float, float]:
-    """Return Wilson's interval of the share `right` of `count`, with 95 % confidence."""
-    from scipy.stats import binomtest
-
-    found = binomtest(right, count).proportion_ci(0.95, "wilson")
-    return float(found.low), float(found.high)
 
 
 def publish(version: Version, second: Version | None = None) -> str:
@@ -61,19 +33,17 @@ def publish(version: Version, second: Version | None = None) -> str:
     with tempfile.TemporaryDirectory() as folder:
         both = [each for each in (version, second) if each]
         sources = [Source.of(each, Path(folder) / str(each.number)) for each in both]
-        summaries = [summary(source.version, source.record) for source in sources]
+        summaries = [card.summary(source.version) for source in sources]
         page = render(sources, summaries, compare(task, version, second) if second else None)
-        if second is None:
-            tracking.describe(version, summaries[0])
         path = Path(folder) / (f"against-{second.number}.html" if second else NAME)
         path.write_text(page)
-        tracking.attach(version, path)
+        versions.attach(version, path)
     return page
 
 
 def _chosen(uri: str, option: str) -> Version:
     name = uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
-    version = tracking.find(uri, how_to_make=cli.HOW_TO_TRAIN.format(task=name))
+    version = versions.find(uri, how_to_make=cli.HOW_TO_TRAIN.format(task=name))
     if version.name not in tasks.names():
         raise UserError(
             f"{option}: expected a version that was trained here, of {' or '.join(tasks.names())}; "
@@ -103,7 +73,7 @@ def command(model: str, against: str, out: Path) -> None:
         page = publish(version, second)
         run.file(NAME, page.encode())
         outfile.write(page.encode(), out)
-    click.echo(f"{out}: {summary(version, tracking.record(version))}")
+    click.echo(f"{out}: {card.summary(version)}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from experiments.errors import UserError
 
 if TYPE_CHECKING:
     from experiments.comparison import Comparison
-    from experiments.tracking import Record, Version
+    from experiments.tracking import Record
+    from experiments.versions import Version
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MOST = 5_000_000  # bytes of a page

@@ -7,27 +7,27 @@ count is kept whatever happens and whoever comes later finds a study in order.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from experiments import locks
 from experiments.errors import UserError, without_password
 from experiments.lease import host, is_held
+from experiments.locks import Lock as StudyLock
 from experiments.paths import STATE
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial, Trial
-    from sqlalchemy import Engine
 
 FOLDER = STATE / "studies"
 HEARTBEAT, GRACE = 10, 30  # seconds between signs of life to a database, and of patience
@@ -45,7 +45,7 @@ class Study:
     """
 
     optuna: optuna.Study
-    lock: Callable[[], AbstractContextManager[Any]]
+    lock: StudyLock
     retries: int | None
 
     def next(
@@ -181,7 +181,7 @@ def open_study(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    lock = _file_lock(folder, name) if storage is None else _database_lock(storage, name)
+    lock = locks.of_file(folder / name) if storage is None else locks.of_database(storage, name)
     with telling(storage), lock():
         store = _journal(folder, name) if storage is None else _database(storage)
         study = optuna.create_study(
@@ -194,11 +194,6 @@ def open_study(
     if [direction.name.lower() for direction in study.directions] != list(directions):
         raise UserError(f"study: {name!r} has other aims than those asked for; choose a new name.")
     return Study(study, lock, retries)
-
-
-def _file_lock(folder: Path, name: str) -> Callable[[], AbstractContextManager[Any]]:
-    folder.mkdir(parents=True, exist_ok=True)
-    return lambda: FileLock(folder / f"{name}.lock")
 
 
 def _journal(folder: Path, name: str) -> optuna.storages.BaseStorage:
@@ -227,31 +222,10 @@ def _journal(folder: Path, name: str) -> optuna.storages.BaseStorage:
     return JournalStorage(JournalFileBackend(str(path), lock_obj=Lock()))
 
 
-def _database_lock(storage: str, name: str) -> Callable[[], AbstractContextManager[Any]]:
-    engine = _engine(storage)
-
-    @contextmanager
-    def lock() -> Iterator[None]:
-        from sqlalchemy import text
-
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-        with engine.connect() as connection:  # closed with its process, and the lock with it
-            connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": number})
-            yield
-
-    return lock
-
-
-def _engine(storage: str) -> Engine:
-    from sqlalchemy import NullPool, create_engine
-
-    return create_engine(storage, poolclass=NullPool)
-
-
 def _database(storage: str) -> optuna.storages.BaseStorage:
     from optuna.storages import RDBStorage
 
-    with warnings.catch_warnings(), _database_lock(storage, TABLES)():
+    with warnings.catch_warnings(), locks.of_database(storage, TABLES)():
         warnings.simplefilter("ignore")  # heartbeats are called experimental
         return RDBStorage(
             storage,

@@ -1,4 +1,4 @@
-"""The one door to MLflow: runs, metrics, figures, data sets and the model registry.
+"""The door to MLflow's runs: parameters, metrics, figures, data sets; versions.py has the registry.
 
 `Run` records; `NullRun` has the same methods and does nothing, so no caller ever asks whether
 anything is recorded. mlflow is imported inside the functions: it takes two seconds.
@@ -7,21 +7,18 @@ anything is recorded. mlflow is imported inside the functions: it takes two seco
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from filelock import FileLock
 
-from experiments import lease
+from experiments import lease, provenance
 from experiments.errors import UserError, without_password
 from experiments.lease import Place
 from experiments.paths import ROOT, STATE, STORE
@@ -29,13 +26,11 @@ from experiments.paths import ROOT, STATE, STORE
 if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
-    from mlflow.models import ModelSignature
 
     from experiments.tasks.base import Splits
+    from experiments.versions import Version
 
-CHAMPION = "champion"
 MOST_SEEDS = 9  # other seeds that a training is shown beside
-LIBRARIES = ("torch", "torchvision", "mlflow", "onnx", "onnxruntime", "optuna", "numpy")
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
@@ -250,8 +245,9 @@ def start(name: str, place: Place | None = None, shared: str | None = None) -> I
             place.belongs_to(run.id)
             if "reason" in run.known.tags:  # it had died, and goes on
                 client.delete_tag(run.id, "reason")
-            run.tags({**own, **{f"version.{library}": version(library) for library in LIBRARIES}})
-            run.tags({"version.python": platform.python_version(), "machine": platform.machine()})
+            libraries = provenance.environment()
+            machine = {"machine": libraries.pop("machine")}
+            run.tags({**own, **machine, **{f"version.{lib}": v for lib, v in libraries.items()}})
             yield run
 
 
@@ -276,7 +272,7 @@ def _telling_of_the_store() -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError) as error:
         raise UserError(
-            f"MLflow's store at {address()} fails: {_first_line(error)} "
+            f"MLflow's store at {address()} fails: {first_line(error)} "
             "Once it is well, the same command goes on from here."
         ) from error
 
@@ -341,7 +337,7 @@ def address() -> str:
     return without_password(uri)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """Return the sentence in the midst of what MLflow and its database say."""
     cause = getattr(error.__cause__, "orig", None) or getattr(error, "orig", None) or error
     line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
@@ -364,8 +360,13 @@ def record(version: Version) -> Record:
     Raises:
         UserError: the run is not there.
     """
-    with _telling(f"{version} was registered by a run that cannot be read"):
+    from mlflow.exceptions import MlflowException
+
+    try:
         run = connect().get_run(version.run_id)
+    except MlflowException as error:
+        why = first_line(error)
+        raise UserError(f"{version} was registered by a run that cannot be read: {why}") from error
     return Record(run.info.run_id, run.data.params, run.data.metrics, run.data.tags)
 
 
@@ -376,11 +377,14 @@ def artifact(version: Version, path: str, into: Path) -> Path:
         UserError: the run has no such file.
     """
     import mlflow
+    from mlflow.exceptions import MlflowException
 
-    with _telling(f"The run of {version} holds no {path}"):
-        into.mkdir(exist_ok=True)
-        where = {"run_id": version.run_id, "artifact_path": path, "dst_path": str(into)}
+    into.mkdir(exist_ok=True)
+    where = {"run_id": version.run_id, "artifact_path": path, "dst_path": str(into)}
+    try:
         return Path(mlflow.artifacts.download_artifacts(**where))
+    except (MlflowException, OSError) as error:
+        raise UserError(f"The run of {version} holds no {path}: {error}") from error
 
 
 History = tuple[list[int], dict[str, list[float]]]  # steps, and the values of each metric
@@ -406,238 +410,3 @@ def histories(settings: str, names: Sequence[str], but: str) -> list[History]:
         steps = [point.step for point in next(iter(values.values()))]
         found.append((steps, {name: [p.value for p in points] for name, points in values.items()}))
     return found
-
-
-@dataclass(frozen=True)
-class Version:
-    """One registered version: `name` and `number`, its tags, and what was stored with it."""
-
-    name: str
-    number: int
-    run_id: str
-    tags: Mapping[str, str]
-    metadata: Mapping[str, Any]
-
-    @property
-    def uri(self) -> str:
-        """Return models:/NAME/NUMBER."""
-        return f"models:/{self.name}/{self.number}"
-
-    def __str__(self) -> str:
-        return f"{self.name} version {self.number}"
-
-
-def register_torch(
-    net: Any, name: str, example: np.ndarray, metadata: Mapping[str, Any]
-) -> Version:
-    """Register `net` as a new version of `name`, as an exported program, free of pickle.
-
-    Args:
-        net: torch module in evaluation mode, on the CPU.
-        example: [2, ...], two samples of what `net` takes; the batch size stays free.
-        metadata: JSON-able; stored with the model.
-    """
-    import mlflow.pytorch
-    import torch
-
-    net = net.to(memory_format=torch.contiguous_format)  # as the archive's format wants it
-    with torch.inference_mode():
-        output = net(torch.tensor(example)).numpy()
-    info = mlflow.pytorch.log_model(
-        net,
-        name="model",
-        registered_model_name=name,
-        input_example=example.copy(),  # ours are read-only, and torch warns of those
-        signature=_signature({None: example}, {None: output}),
-        pip_requirements=[f"torch=={version('torch').split('+')[0]}"],
-        metadata=dict(metadata),
-    )
-    return find(f"models:/{name}/{info.registered_model_version}")
-
-
-def register_onnx(
-    graph: Any,
-    name: str,
-    examples: Mapping[str, np.ndarray],
-    outputs: Mapping[str, np.ndarray],
-    metadata: Mapping[str, Any],
-) -> Version:
-    """Register an ONNX graph (ModelProto) as a new version of `name`, in the open run.
-
-    Args:
-        examples, outputs: name -> array [B, ...] of the graph's inputs and outputs.
-        metadata: JSON-able; stored with the model.
-    """
-    import mlflow.onnx
-
-    info = mlflow.onnx.log_model(
-        graph,
-        name="onnx",
-        registered_model_name=name,
-        signature=_signature(examples, outputs),
-        save_as_external_data=False,
-        onnx_execution_providers=["CPUExecutionProvider"],
-        pip_requirements=[f"{library}=={version(library)}" for library in ("onnx", "onnxruntime")],
-        metadata=dict(metadata),
-    )
-    return find(f"models:/{name}/{info.registered_model_version}")
-
-
-def _signature(
-    inputs: Mapping[Any, np.ndarray], outputs: Mapping[Any, np.ndarray]
-) -> ModelSignature:
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    def schema(arrays: Mapping[Any, np.ndarray]) -> Schema:
-        return Schema([TensorSpec(a.dtype, (-1, *a.shape[1:]), name) for name, a in arrays.items()])
-
-    return ModelSignature(inputs=schema(inputs), outputs=schema(outputs))
-
-
-def load_torch(model: Version) -> Any:
-    """Return the torch program of a registered version: tensor in, logits out."""
-    import mlflow.pytorch
-
-    with _telling(f"{model} holds no torch program that can be loaded"):
-        return mlflow.pytorch.load_model(model.uri)
-
-
-def restore(net: Any, program: Any, model: Version) -> None:
-    """Give `net`, made from the version's `config`, the weights of its torch program.
-
-    Raises:
-        UserError: this project's network is no longer the one that the version was trained with.
-    """
-    try:
-        net.load_state_dict(program.state_dict())
-    except RuntimeError:
-        raise UserError(
-            f"{model} was trained with an earlier network of this project, which no longer fits "
-            f"it; train a new one: mlflow run . -e train -P task={model.name}"
-        ) from None
-
-
-def onnx_file(model: Version) -> Path:
-    """Return the path of a registered version's ONNX file."""
-    import mlflow
-
-    with _telling(f"{model} holds no ONNX file"):
-        return Path(mlflow.artifacts.download_artifacts(f"{model.uri}/model.onnx"))
-
-
-def find(uri: str, how_to_make: str = "") -> Version:
-    """Return the registered version that `uri` names: models:/NAME@ALIAS or models:/NAME/NUMBER.
-
-    Args:
-        how_to_make: a command that would make such a version; part of the message if there is none.
-
-    Raises:
-        UserError: no such version; the message lists what there is, or how to make it. Or the
-            registry or the version's files cannot be read.
-    """
-    found = find_if_any(uri)
-    if found is not None:
-        return found
-    name, _, _ = _parse(uri)
-    advice = f" Make one with: {how_to_make}" if how_to_make else ""
-    if _no_store():
-        raise UserError(f"There is no model {name!r} yet: nothing is registered in {ROOT}.{advice}")
-    raise UserError(f"There is no {uri}. {_listing(connect(), name)}{advice}")
-
-
-def find_if_any(uri: str) -> Version | None:
-    """Return the registered version that `uri` names, or None if the registry has no such.
-
-    Raises:
-        UserError: the registry, or the files of a version that it has, cannot be read.
-    """
-    name, mark, which = _parse(uri)
-    if _no_store():
-        return None
-    client = connect()
-    from mlflow.exceptions import MlflowException
-    from mlflow.models import get_model_info
-
-    try:
-        get = client.get_model_version_by_alias if mark == "@" else client.get_model_version
-        found = get(name, which)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise UserError(f"The registry at {address()} fails: {_first_line(error)}") from error
-    number = int(found.version)
-    with _telling(f"{name} version {number} is registered, but its files cannot be read"):
-        metadata = get_model_info(f"models:/{name}/{number}").metadata or {}
-    return Version(name, number, found.run_id or "", dict(found.tags), metadata)
-
-
-def registered_by(run_id: str, name: str) -> Version | None:
-    """Return the version of `name` that a run has registered, or None if it has not."""
-    found = connect().search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    return find(f"models:/{name}/{found[0].version}") if found else None
-
-
-def champion(name: str) -> Version | None:
-    """Return the version of `name` that bears the alias `champion`, or None if none does."""
-    return find_if_any(f"models:/{name}@{CHAMPION}")
-
-
-@contextmanager
-def _telling(what: str) -> Iterator[None]:
-    """Turn MLflow's refusal to read a version's files into a sentence that begins with `what`."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        raise UserError(f"{what}: {error}") from error
-
-
-def _no_store() -> bool:
-    return not os.environ.get("MLFLOW_TRACKING_URI") and not STORE.is_file()
-
-
-def crown(model: Version) -> None:
-    """Give `model` the alias `champion`, which leaves the version that had it."""
-    connect().set_registered_model_alias(model.name, CHAMPION, str(model.number))
-
-
-def tag(model: Version, values: Mapping[str, object]) -> None:
-    """Set tags on a registered version."""
-    client = connect()
-    for name, value in values.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        client.set_model_version_tag(model.name, str(model.number), name, text)
-
-
-def describe(model: Version, text: str) -> None:
-    """Set what the registry says of a version."""
-    connect().update_model_version(model.name, str(model.number), text)
-
-
-def attach(model: Version, path: Path) -> None:
-    """Lay a copy of the file at `path` beside the version's model."""
-    client = connect()
-    found = client.get_model_version(model.name, str(model.number))
-    client.log_model_artifact(found.source.removeprefix("models:/"), str(path))
-
-
-def _parse(uri: str) -> tuple[str, str, str]:
-    rest = uri.removeprefix("models:/")
-    mark = "@" if "@" in rest else "/"
-    name, _, which = rest.partition(mark)
-    if rest == uri or not name or not which:
-        raise UserError(
-            f"model: expected models:/NAME@ALIAS or models:/NAME/NUMBER, found {uri!r}."
-        )
-    return name, mark, which
-
-
-def _listing(client: MlflowClient, name: str) -> str:
-    models = {m.name: m for m in client.search_registered_models()}
-    if name not in models:
-        return f"Registered models: {', '.join(models) or 'none'}."
-    numbers = sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'"))
-    has = [*(f"@{alias}" for alias in models[name].aliases), *map(str, numbers)]
-    return f"{name} has {', '.join(has) or 'no version'}."

@@ -9,7 +9,19 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import cli, lease, options, promotion, report, tracking, tune
+from experiments import (
+    artifacts,
+    card,
+    cli,
+    lease,
+    moves,
+    options,
+    rebuilt,
+    report,
+    tracking,
+    tune,
+    versions,
+)
 from experiments.gallery import Gallery
 from experiments.tasks.base import Examination, Exhibit, Trained
 
@@ -22,7 +34,8 @@ if TYPE_CHECKING:
     from experiments.job import Job
     from experiments.metrics import EpochMetrics
     from experiments.options import Request
-    from experiments.tracking import Recorder, Version
+    from experiments.tracking import Recorder
+    from experiments.versions import Version
 
 
 SAME_ROWS = "train: mean over all starts; val: the start that is kept; both on all rows there are"
@@ -30,7 +43,7 @@ SAME_ROWS = "train: mean over all starts; val: the start that is kept; both on a
 
 def train(request: Request) -> None:
     """Search for hyper-parameters, train with the best, record everything, register the model."""
-    from experiments import parallel
+    from experiments import evidence, parallel
     from experiments.job import Job
 
     if parallel.rank():
@@ -57,22 +70,25 @@ def train(request: Request) -> None:
         kept = max(history, key=lambda metrics: metrics.rank)
         facts = job.task.calibrate(net, job.val)
         measured, logits = evaluate(job, net)
-        run.metrics({**measured, "fit_seconds": seconds, "kept_epoch": kept.epoch})
+        measured["fit_seconds"] = seconds
+        run.metrics({**measured, "kept_epoch": kept.epoch})
         exam = examine(job, net, facts, logits, run)
-        found = {"robustness": dict(exam.numbers), "test_accuracy": measured["test_accuracy"]}
-        version = register(job, net, kept, facts, found, run.id)
-        promoted, reason = promote(version)
+        known = evidence.gather(job, net, kept, facts, measured, logits, exam)
+        net = net.cpu().eval()
+        version = register(job, net, {**known, "proof": prove(job, net), "run_id": run.id}, run.id)
+        promoted, reason = promote(job, version)
+        card.publish(versions.find(version.uri))
         run.tags({"registered": version, "promoted": promoted, "promotion_reason": reason})
         moments = album.moments(job.hparams.epochs) if album else []
         gallery.hang(curves(job, history, kept.epoch, run))
         gallery.hang(job.task.exhibits(Trained(net, job.splits, logits, moments)))
         gallery.hang(exam.exhibits)
         gallery.close()
-        run.file(report.NAME, report.publish(tracking.find(version.uri)).encode())
+        run.file(report.NAME, report.publish(versions.find(version.uri)).encode())
     which = "" if promoted else f" --model {version.uri}"
     print(
         f"{version}: test accuracy {measured['test_accuracy']:.4f}, fitted in {seconds:.1f} s.\n"
-        f"It {'is now' if promoted else 'is not'} the champion: {reason}.\n"
+        f"It {'is now the champion' if promoted else 'is now the challenger'}: {reason}.\n"
         f"Next: mlflow ui, or python export/to_onnx.py --task {job.task.name}{which}"
     )
 
@@ -147,7 +163,7 @@ def examine(
     run: Recorder,
 ) -> Examination:
     """Let the task examine the net, and log what it finds; its pictures are not drawn yet."""
-    champion = tracking.champion(job.task.name)
+    champion = versions.bearer(job.task.name)
     if champion and champion.run_id == run.id:  # crowned by a process that died then
         champion = None
     theirs = champion.metadata.get("robustness", {}) if champion else {}
@@ -160,60 +176,38 @@ def examine(
     return found
 
 
-def register(
-    job: Job,
-    net: Any,
-    kept: EpochMetrics,
-    facts: Mapping[str, float],
-    found: Mapping[str, Any],
-    run_id: str,
-) -> Version:
+def prove(job: Job, net: nn.Module) -> dict[str, Any]:
+    """Return whether the net's graph is the same function, and the graph's size and speed.
+
+    Whatever goes wrong here costs the version its promotion, and no training.
+    """
+    from export import proof
+
+    try:
+        return proof.of_net(job.task, net, job.splits.test.x)
+    except Exception as error:  # of the exporter, which has no common class of its own
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        return {**proof.NONE, "parity": f"not proven: {why}"}
+
+
+def register(job: Job, net: Any, metadata: Mapping[str, Any], run_id: str) -> Version:
     """Register the net with all that is needed to rebuild, judge and export it; once a run.
 
     Args:
-        facts: of its calibration, for its clients.
-        found: `test_accuracy`, and the numbers of its `robustness`.
+        metadata: its evidence, JSON-able.
     """
-    from dataclasses import asdict
+    from experiments import evidence
 
-    if (earlier := tracking.registered_by(run_id, job.task.name)) is not None:
+    if (earlier := versions.registered_by(run_id, job.task.name)) is not None:
         return earlier
-
-    metadata = {
-        "task": job.task.name,
-        "config": net.config,
-        "labels": list(job.splits.labels),
-        "facts": {**job.splits.facts, **facts},
-        "recipe": job.options["recipe"],
-        "hparams": asdict(job.hparams),
-        "data_options": {name: value and str(value) for name, value in asdict(job.data).items()},
-        "seed": job.seed,
-        "data_name": job.splits.name,
-        "data_digest": job.splits.digest,
-        "canonical": job.splits.canonical,
-        "val_accuracy": kept.val_accuracy,
-        "val_loss": kept.val_loss,
-        **found,
-        "run_id": run_id,
-    }
-    net = net.cpu().eval()
-    example = job.splits.test.x[:2]
-    version = tracking.register_torch(net, job.task.name, example, metadata)
-    shown = ("val_accuracy", "val_loss", "test_accuracy", "data_name", "data_digest", "seed")
-    tracking.tag(version, {name: metadata[name] for name in shown})
-    return version
+    example, tags = job.splits.test.x[:2], evidence.searched(metadata)
+    return artifacts.register_torch(net, job.task.name, example, metadata, tags)
 
 
-def promote(version: Version) -> tuple[bool, str]:
-    """Give `version` the alias `champion` if the rule says so; return whether, and why."""
-    champion = tracking.champion(version.name)
-    if champion is not None and champion.number == version.number:  # by a process that died then
-        return True, champion.tags["promotion_reason"]
-    better, reason = promotion.verdict(version.metadata, champion.metadata if champion else None)
-    tracking.tag(version, {"promotion_reason": reason})
-    if better:
-        tracking.crown(version)
-    return better, reason
+def promote(job: Job, version: Version) -> tuple[bool, str]:
+    """Put `version` to the test; return whether it is champion now, and why."""
+    example = job.splits.test.x[:1]
+    return moves.promote(version, lambda other: rebuilt.time_ratio(version, other, example))
 
 
 command = options.training(train)

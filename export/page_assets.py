@@ -6,32 +6,19 @@ Made anew by: python -m export.page_assets
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from experiments.data import mnist
 from experiments.outfile import write
-from export.to_onnx import export_graph
-from models.canvas import Canvas
+from export import canvas
 
 SERVE = Path(__file__).resolve().parents[1] / "serve"
 ENLARGED = 5  # pixels of an example picture for each pixel of MNIST
 
 
 def canvas_graph() -> bytes:
-    """Return `models.canvas.Canvas` as the bytes of an ONNX graph: canvas -> image, box, ink."""
-    example = torch.zeros(320, 240, dtype=torch.uint8)
-    names = ["image", "box", "ink"]
-    meaning = "uint8 [height, width], white ink on black, any size"
-    graph = export_graph(
-        Canvas().eval(),
-        example,
-        {0: "height", 1: "width"},
-        ["canvas"],
-        names,
-        {"task": "canvas", "input": f"canvas, {meaning}"},
-    )
-    return graph.SerializeToString()
+    """Return the canvas as the bytes of an ONNX graph: canvas -> image, box, ink."""
+    return canvas.graph().SerializeToString()
 
 
 def examples() -> dict[str, np.ndarray]:

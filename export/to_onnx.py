@@ -11,30 +11,52 @@ if not __package__:  # started as a script, from any folder
 
 import hashlib
 import json
-import logging
-import warnings
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments import cli, outfile, rebuilt, tasks, tracking
+from experiments import artifacts, card, cli, moves, outfile, rebuilt, tasks, tracking, versions
 from experiments.errors import UserError
+from experiments.versions import CHAMPION
+from export.graph import OPSET, OPSETS
+from export.precision import PRECISIONS, to_precision
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx
-    from torch import Tensor, nn
 
     from experiments.tasks.base import Task
-    from experiments.tracking import Recorder, Version
+    from experiments.tracking import Recorder
+    from experiments.versions import Version
     from export.parity import Parity
 
-OPSET = 20
+MOST_LOST = 0.001  # of test accuracy, by a reduced precision
+CANVAS = "canvas.onnx"
+PROBES = 500  # samples on which the rebuilt network is held against the registered program
 
 
 class ParityError(UserError):
     """The graph and the torch program do not say the same."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A graph that was proven to be a version's.
+
+    Attributes:
+        raw: its bytes.
+        accuracy: its share right on the test set.
+        example: its first two samples, [2, ...].
+    """
+
+    model: "onnx.ModelProto"
+    raw: bytes
+    precision: str
+    opset: int
+    parity: "Parity"
+    accuracy: float
+    example: "np.ndarray"
 
 
 @click.command("export.to_onnx", context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,117 +65,123 @@ class ParityError(UserError):
     "--model", default="auto", help="Registered version.  [default: models:/TASK@champion]"
 )
 @click.option("--out", type=Path, default=Path("model.onnx"), show_default=True)
-def command(task: str, model: str, out: Path) -> None:
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True)
+@click.option(
+    "--opset", type=click.Choice([*map(str, OPSETS)]), default=str(OPSET), show_default=True
+)
+@click.option(
+    "--with-canvas",
+    type=click.Choice(["beside", "merged"]),
+    is_flag=False,
+    flag_value="beside",
+    help="Also write the drawing front end beside it, as canvas.onnx; or both merged in one file.",
+)
+@click.option("--bundle", type=Path, help="Also write a folder for servers and strangers.")
+@click.option("--view", is_flag=True, help="Open Netron on it.")
+@click.option("--picture", is_flag=True, help="Let Netron draw it, and keep the SVG with it.")
+def command(
+    task: str,
+    model: str,
+    out: Path,
+    precision: str,
+    opset: str,
+    with_canvas: str | None,
+    bundle: Path | None,
+    view: bool,
+    picture: bool,
+) -> None:
     """Export a registered version to ONNX, prove it equal to the torch model, register it."""
     outfile.check(out)
-    uri = f"models:/{task}@{tracking.CHAMPION}" if model in ("", "auto") else model
-    version = tracking.find(uri, how_to_make=cli.HOW_TO_TRAIN.format(task=task))
+    if bundle is not None:
+        from export import bundle as bundles
+
+        bundles.check(bundle)
+    version = chosen(task, model)
+    with tracking.start(f"export {version}") as run:
+        made = export(tasks.get(task), version, precision, int(opset))
+        canvas = front(made) if with_canvas else None
+        registered = register(made, version, run)
+        if bundle is not None:
+            x = rebuilt.data(tasks.get(task), version).test.x[:5]
+            bundles.write(bundle, made.raw, card.written(registered, version), x, version.name)
+        write(made, canvas, with_canvas == "merged", out)
+        if picture:
+            attach_picture(registered, out)
+    click.echo(f"{out}: {version} in {out.stat().st_size:,} bytes, {precision}; {made.parity}.")
+    click.echo(f"Registered as {registered}. Look at it: netron {out}")
+    if view:
+        from export import netron_view
+
+        netron_view.view(out)
+
+
+def chosen(task: str, model: str) -> "Version":
+    """Return the version that is asked for.
+
+    Raises:
+        UserError: there is none such, or it is of another task.
+    """
+    uri = f"models:/{task}@{CHAMPION}" if model in ("", "auto") else model
+    version = versions.find(uri, how_to_make=cli.HOW_TO_TRAIN.format(task=task))
     if version.metadata.get("task") != task:
         found = version.metadata.get("task", "unknown")
         raise UserError(f"model: expected a version of task {task}, found one of task {found}.")
-    with tracking.start(f"export {version}") as run:
-        graph, parity, x = export(tasks.get(task), version)
-        run.metrics({"parity_count": parity.count, "parity_same": parity.same})
-        run.metrics({"parity_largest_difference": parity.largest})
-        raw = graph.SerializeToString()
-        registered = register(graph, raw, version, x, run)
-        outfile.write(raw, out)
-    click.echo(f"{out}: {version} in {len(raw):,} bytes; {parity}.")
-    click.echo(f"Registered as {registered}. Look at it: netron {out}")
+    return version
 
 
-def export(task: "Task", version: "Version") -> tuple["onnx.ModelProto", "Parity", "np.ndarray"]:
-    """Return the checked graph of a registered version, its parity and two example inputs.
+def export(
+    task: "Task", version: "Version", precision: str = "fp32", opset: int = OPSET
+) -> Exported:
+    """Return the checked graph of a registered version.
 
     Raises:
-        ParityError: it differs from the registered torch program on the test set.
+        ParityError: it is not the registered torch program's function: in fp32 any decision on
+            the test set differs, in less too many are wrong.
         UserError: the version's data are not to be had.
     """
-    import onnx
-    import onnxruntime
-
-    from export.parity import TOLERANCE, compare
+    from export import graph, proof
+    from export.parity import TOLERANCE
 
     net, program = rebuilt.network(task, version)
-    x = rebuilt.data(task, version).test.x
-    graph = to_graph(task, net, x[:2], describe(task, version))
-    onnx.checker.check_model(graph, full_check=True)
-    session = onnxruntime.InferenceSession(graph.SerializeToString())
-    known = len(version.metadata["labels"])  # a net may say more than that in its own logits
-
-    def registered(x: "Tensor") -> dict[str, "Tensor"]:
-        return {**task.outputs(net, x), "logits": program(x)[:, :known]}
-
-    parity = compare(registered, session, x, task.decide)
-    if not parity.holds:
+    splits = rebuilt.data(task, version)
+    x = splits.test.x
+    about = {**describe(task, version), "precision": precision, "opset": str(opset)}
+    made = graph.of_task(task, net, x[:2], about, opset)
+    made = to_precision(made, precision, lambda: splits.train.x)
+    raw = proof.checked(made)
+    _check_program(version, net, program, x[:PROBES])
+    parity = proof.compare(task, raw, lambda batch: task.outputs(net, batch), x)
+    if precision == "fp32":
+        if not parity.holds:
+            raise ParityError(
+                f"{version} as ONNX is not the same function: {parity}; expected all the same and "
+                f"at most {TOLERANCE:g}. Nothing was written."
+            )
+        return Exported(
+            made, raw, precision, opset, parity, version.metadata["test_accuracy"], x[:2]
+        )
+    accuracy = proof.accuracy(task, raw, splits.test)
+    if (lost := version.metadata["test_accuracy"] - accuracy) > MOST_LOST:
         raise ParityError(
-            f"{version} as ONNX is not the same function: {parity}; expected all the same and at "
-            f"most {TOLERANCE:g}. Nothing was written."
+            f"{version} in {precision} loses {100 * lost:.2f} percentage points of test accuracy; "
+            f"expected at most {100 * MOST_LOST:g}. Nothing was written."
         )
-    return graph, parity, x[:2]
+    return Exported(made, raw, precision, opset, parity, accuracy, x[:2])
 
 
-def to_graph(
-    task: "Task", net: "nn.Module", example: "np.ndarray", metadata: Mapping[str, str]
-) -> "onnx.ModelProto":
-    """Return `net` as an ONNX graph with the task's named input and outputs and a free batch.
-
-    Args:
-        example: [2, ...] as `task.input` says.
-        metadata: text to store in the file.
-    """
+def _check_program(version: "Version", net: Any, program: Any, x: "np.ndarray") -> None:
+    """Raise ParityError unless this project's network says what the registered program says."""
     import torch
 
-    class Graph(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
+    from export.parity import TOLERANCE
 
-        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            return tuple(task.outputs(self.net, x).values())
-
-    inputs = torch.tensor(example)
     with torch.inference_mode():
-        names = list(task.outputs(net.eval(), inputs))
-    return export_graph(
-        Graph().eval(), inputs, {0: "batch"}, [task.input.name], names, dict(metadata)
-    )
-
-
-def export_graph(
-    module: "nn.Module",
-    example: Any,
-    dynamic: Mapping[int, str],
-    input_names: list[str],
-    output_names: list[str],
-    metadata: dict[str, str],
-) -> "onnx.ModelProto":
-    """Return a torch module of one input as an ONNX graph in one piece, quietly."""
-    import torch
-
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about itself
-        program = torch.onnx.export(
-            module,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=(dict(dynamic),),
-            input_names=input_names,
-            output_names=output_names,
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
+        gap = float((net(torch.tensor(x)) - program(torch.tensor(x))).abs().max())
+    if not gap <= TOLERANCE:
+        raise ParityError(
+            f"{version}: the network that this project builds differs from the registered program "
+            f"by {gap:.1e}; expected at most {TOLERANCE:g}. Nothing was written."
         )
-    assert program is not None
-    graph = program.model.graph
-    nodes = list(graph.all_nodes())
-    values = [value for node in nodes for value in node.outputs]
-    for item in (*nodes, *values, *graph.inputs, *graph.initializers.values()):
-        item.metadata_props.clear()  # type: ignore[attr-defined]  # the exporter's notes: stack traces and paths of this machine
-    program.model.metadata_props.clear()
-    program.model.metadata_props.update(metadata)
-    return program.model_proto
 
 
 def describe(task: "Task", version: "Version") -> dict[str, str]:
@@ -163,50 +191,96 @@ def describe(task: "Task", version: "Version") -> dict[str, str]:
         "task": task.name,
         "labels": json.dumps(stored["labels"]),
         "input": f"{task.input.name}, {task.input.dtype}: {task.input.meaning}",
-        "normalisation": "inside the graph",
+        "outputs": json.dumps(task.meanings),
+        "normalisation": "inside the graph: the input is fed as it is",
         "facts": json.dumps(stored["facts"]),
+        "temperature": str(stored["facts"].get("temperature", "none")),
         "torch_model": version.uri,
         "run_id": stored["run_id"],
         "data_name": stored["data_name"],
         "data_digest": stored["data_digest"],
         "val_accuracy": repr(stored["val_accuracy"]),
         "test_accuracy": repr(stored["test_accuracy"]),
+        "licence": f"{task.licence} {card.licence()}",
     }
 
 
-def register(
-    graph: "onnx.ModelProto", raw: bytes, version: "Version", x: "np.ndarray", run: "Recorder"
-) -> "Version":
-    """Register the graph as TASK-onnx, once, and tie it to the torch version by tags."""
+def front(made: Exported) -> "onnx.ModelProto":
+    """Return the drawing front end, in the opset of the model.
+
+    Raises:
+        UserError: the model takes no pictures of digits.
+    """
+    from export import canvas
+
+    drawn = canvas.graph(made.opset)
+    canvas.check(drawn, made.model)
+    return drawn
+
+
+def write(made: Exported, canvas: "onnx.ModelProto | None", merged: bool, out: Path) -> None:
+    """Write the graph, and the front end beside it or before it in the same file."""
+    if canvas is None:
+        outfile.write(made.raw, out)
+    elif merged:
+        from export.canvas import merged as merge
+
+        outfile.write(merge(canvas, made.model).SerializeToString(), out)
+    else:
+        outfile.write(made.raw, out)
+        outfile.write(canvas.SerializeToString(), out.with_name(CANVAS))
+
+
+def register(made: Exported, version: "Version", run: "Recorder") -> "Version":
+    """Register the graph, once, tie it to the torch version by tags, and write both cards."""
+    sha256 = hashlib.sha256(made.raw).hexdigest()
+    key = moves.ONNX + ("" if made.precision == "fp32" else f".{made.precision}")
+    registered = _same_graph(version, key, sha256) or _registered(made, version, sha256)
+    row = asdict(made.parity) | {"accuracy": made.accuracy, "bytes": len(made.raw)}
+    row |= {"registered": registered.uri}
+    versions.tag(version, {key: registered.uri, f"{card.PRECISION}{made.precision}": row})
+    moves.follow_champion(version.name)
+    version = versions.find(version.uri)
+    card.publish(registered, version)
+    card.publish(version)
+    run.metrics({f"parity_{name}": value for name, value in asdict(made.parity).items()})
+    run.tags({"registered": registered})
+    return versions.find(registered.uri)
+
+
+def _same_graph(version: "Version", key: str, sha256: str) -> "Version | None":
+    """Return the ONNX version that `version` is tied to, if it holds the very same bytes."""
+    linked = version.tags.get(key)
+    registered = versions.find_if_any(linked) if linked else None
+    return registered if registered and registered.tags.get("sha256") == sha256 else None
+
+
+def _registered(made: Exported, version: "Version", sha256: str) -> "Version":
     import onnxruntime
 
-    sha256 = hashlib.sha256(raw).hexdigest()
-    registered = _same_graph(version, sha256)
-    if registered is None:
-        session = onnxruntime.InferenceSession(raw)
-        inputs = {session.get_inputs()[0].name: x}
-        names = [output.name for output in session.get_outputs()]
-        outputs = dict(zip(names, session.run(names, inputs), strict=True))
-        metadata = {**version.metadata, "torch_model": version.uri, "sha256": sha256}
-        registered = tracking.register_onnx(
-            graph, f"{version.name}-onnx", inputs, outputs, metadata
-        )
-    tracking.tag(registered, {"torch_model": version.uri, "sha256": sha256})
-    tracking.tag(version, {"onnx_model": registered.uri})
-    run.tags({"registered": registered})
-    champion = tracking.champion(version.name)
-    if champion is not None and champion.number == version.number:
-        tracking.crown(registered)
-    return registered
+    session = onnxruntime.InferenceSession(made.raw, providers=["CPUExecutionProvider"])
+    inputs = {session.get_inputs()[0].name: made.example}
+    names = [output.name for output in session.get_outputs()]
+    outputs = dict(zip(names, session.run(names, inputs), strict=True))
+    about: dict[str, Any] = {"torch_model": version.uri, "sha256": sha256}
+    about |= {"precision": made.precision, "opset": made.opset}
+    name = f"{version.name}-onnx" + ("" if made.precision == "fp32" else f"-{made.precision}")
+    metadata = {**version.metadata, **about, "bytes": len(made.raw)}
+    return artifacts.register_onnx(
+        made.model, name, inputs, outputs, metadata, {**about, "test_accuracy": made.accuracy}
+    )
 
 
-def _same_graph(version: "Version", sha256: str) -> "Version | None":
-    """Return the ONNX version that `version` is tied to, if it holds the very same bytes."""
-    linked = version.tags.get("onnx_model")
-    if linked is None:
-        return None
-    registered = tracking.find_if_any(linked)
-    return registered if registered and registered.tags.get("sha256") == sha256 else None
+def attach_picture(registered: "Version", path: Path) -> None:
+    """Let Netron draw the graph in a browser, and lay the SVG beside the version's model."""
+    import tempfile
+
+    from export import netron_view
+
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "architecture.svg"
+        picture.write_text(netron_view.picture(path))
+        versions.attach(registered, picture)
 
 
 if __name__ == "__main__":

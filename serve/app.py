@@ -102,14 +102,14 @@ def find_predictors(
 
 def _champion(backend: str, task: str, notes: dict[str, str]) -> "Predictor":
     """Return the task's champion; note it if the exported one is not the present one."""
-    from experiments import tracking
+    from experiments import versions
 
     train, export = (h.format(task=task) for h in (cli.HOW_TO_TRAIN, cli.HOW_TO_EXPORT))
-    name = f"models:/{task}@{tracking.CHAMPION}"
-    champion = tracking.find(name, train if backend == "torch" else f"{train} && {export}")
+    name = f"models:/{task}@{versions.CHAMPION}"
+    champion = versions.find(name, train if backend == "torch" else f"{train} && {export}")
     if backend == "torch":
         return _open(backend, name)
-    exported = tracking.find(f"models:/{task}-onnx@{tracking.CHAMPION}", export)
+    exported = versions.find(f"models:/{task}-onnx@{versions.CHAMPION}", export)
     if exported.tags.get("torch_model") != champion.uri:
         notes[task] = f"The champion is {champion}, which is not exported yet: {export}"
     return _open(backend, exported.uri)
@@ -123,19 +123,19 @@ def _open(backend: str, model: str) -> "Predictor":
                 f"model: the torch backend takes models:/NAME/VERSION, found {model!r}; "
                 "serve a file with --backend onnxruntime."
             )
-        from experiments import tracking
+        from experiments import versions
         from serve.torch_backend import TorchPredictor
 
-        version = tracking.find(model)
+        version = versions.find(model)
         if "task" not in version.metadata:
             raise UserError(f"model: {version} was not registered by this project's train.")
         return TorchPredictor(version)
     from serve.predictor import OnnxPredictor
 
     if registered:
-        from experiments import tracking
+        from experiments import artifacts, versions
 
-        return OnnxPredictor(tracking.onnx_file(tracking.find(model)))
+        return OnnxPredictor(artifacts.onnx_file(versions.find(model)))
     return OnnxPredictor(Path(model))
 
 

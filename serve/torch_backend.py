@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments import rebuilt, tasks, tracking
+from experiments import rebuilt, tasks, versions
 
 
 class TorchPredictor:
     """A predictor on torch, rebuilt from a registered version of a task's model."""
 
-    def __init__(self, version: tracking.Version) -> None:
+    def __init__(self, version: versions.Version) -> None:
         stored = version.metadata
         self._task = tasks.get(stored["task"])
         self._net, _ = rebuilt.network(self._task, version)

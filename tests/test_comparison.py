@@ -9,7 +9,7 @@ from experiments.comparison import Comparison, compare, mcnemar
 from experiments.errors import UserError
 from experiments.plots import comparison as plots
 from experiments.plots import style
-from experiments.tracking import Version
+from experiments.versions import Version
 
 
 def test_mcnemar_is_the_binomial_by_hand() -> None:

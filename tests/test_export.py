@@ -9,12 +9,11 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from onnx.reference import ReferenceEvaluator
 
 from experiments import outfile, tasks
 from export import page_assets, parity, to_onnx
 from models.canvas import Canvas
-from tests.conftest import Command, client, free_port, serving
+from tests.conftest import Command, client
 
 TASKS = ", ".join(repr(name) for name in tasks.names())
 
@@ -61,14 +60,6 @@ def test_normalisation_is_inside_and_batch_is_free(trained: Path, digits, batch:
     assert (logits.argmax(1) == digits.test_labels[:batch]).mean() > 0.9
 
 
-def test_another_evaluator_agrees(trained: Path, digits) -> None:
-    images = digits.test_images[:64]
-    session = onnxruntime.InferenceSession(trained / "model.onnx")
-    reference = ReferenceEvaluator(onnx.load(trained / "model.onnx"))
-    ours, theirs = (s.run(["logits"], {"image": images})[0] for s in (session, reference))
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
-
-
 def test_registry_tells_the_accuracy_it_has(trained: Path, digits) -> None:
     session = onnxruntime.InferenceSession(trained / "model.onnx")
     logits = session.run(["logits"], {"image": digits.test_images})[0]
@@ -80,7 +71,7 @@ def test_registry_tells_the_accuracy_it_has(trained: Path, digits) -> None:
 def test_parity_was_measured_on_the_whole_test_set(trained: Path) -> None:
     found = client(trained).search_runs(["0"], filter_string="metrics.parity_count = 10000")
     assert found[0].data.metrics["parity_same"] == 10000
-    assert found[0].data.metrics["parity_largest_difference"] <= 1e-4
+    assert found[0].data.metrics["parity_largest"] <= 1e-4
 
 
 def test_comparison_sees_a_small_difference(trained: Path, digits) -> None:
@@ -119,7 +110,7 @@ def test_disagreement_leaves_no_file(registry: Path, monkeypatch: pytest.MonkeyP
         ("--model models:/mnist/99", "mnist has @champion, 1"),
         ("--model models:/absent/1", "Registered models: "),
         ("--model models:/gate/1", "expected a version of task mnist, found one of task gate"),
-        ("--model models:/mnist-onnx/1", "mnist-onnx version 1 holds no torch program"),
+        ("--model models:/mnist-onnx/1", "mnist-onnx version 1 was registered without data/"),
         ("--out .", "expected the name of a file"),
         ("--model mnist", "expected models:/NAME@ALIAS or models:/NAME/NUMBER"),
         ("--out absent/model.onnx", "absent is none"),
@@ -167,21 +158,3 @@ def test_page_assets_are_what_the_command_makes() -> None:
     made = onnx.load_from_string(page_assets.canvas_graph())
     kept = onnx.load(page_assets.SERVE / "canvas.onnx")
     assert made.graph == kept.graph
-
-
-def test_netron_shows_the_graph(trained: Path, browser) -> None:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    context = browser.new_context()
-    context.add_cookies([{"name": "consent", "value": "1", "url": url}])
-    context.route(lambda address: not address.startswith(url), lambda route: route.abort())
-    # Netron takes eval away from its page, and the browser's driver needs it.
-    kept = "{get: ((own) => () => own)(window.eval), set: () => {}}"
-    context.add_init_script(f"Object.defineProperty(window, 'eval', {kept})")
-    with serving(f"netron --port {port} model.onnx", trained, url):
-        page = context.new_page()
-        page.goto(url)
-        page.locator("svg text", has_text="probabilities").wait_for(timeout=60_000)
-        said = " ".join(page.locator("svg text").all_text_contents())
-    context.close()
-    assert "Conv" in said and "image" in said and "probabilities" in said

@@ -16,7 +16,7 @@ from experiments.corruptions import CORRUPTIONS, corrupted
 from experiments.degrade import WAYS, degraded
 from experiments.robustness import Exam
 from experiments.tasks.base import Split
-from export import quantize
+from export import precision
 from tests.conftest import client
 
 
@@ -271,7 +271,7 @@ def test_graph_refuses_what_is_no_digit(graph, digits) -> None:
 
 
 def test_int8_says_nearly_the_same(graph, digits) -> None:
-    small = quantize.int8(graph, digits.train_images[:500])
+    small = precision.int8(graph, digits.train_images[:500])
     assert len(small.SerializeToString()) < 0.4 * len(graph.SerializeToString())
     assert list(small.metadata_props) == list(graph.metadata_props)
     ours, theirs = (read_with(g, digits.test_images) for g in (small, graph))

@@ -48,12 +48,12 @@ def test_predictor_knows_gates(predictors) -> None:
 
 
 def test_backends_agree(trained: Path, digits, monkeypatch: pytest.MonkeyPatch) -> None:
-    from experiments import tracking
+    from experiments import versions
     from serve.torch_backend import TorchPredictor
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
     ours = OnnxPredictor(trained / "model.onnx")(digits.test_images[:200])
-    theirs = TorchPredictor(tracking.find("models:/mnist@champion"))(digits.test_images[:200])
+    theirs = TorchPredictor(versions.find("models:/mnist@champion"))(digits.test_images[:200])
     assert list(ours) == list(theirs)
     for name in ours:
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)

@@ -72,14 +72,21 @@ MAY_IMPORT = {
         "experiments.tasks",
         "experiments.tracking",
     },
-    "experiments.rebuilt": {"experiments.errors", "experiments.tasks", "experiments.tracking"},
+    "experiments.rebuilt": {
+        "experiments.artifacts",
+        "experiments.errors",
+        "experiments.metrics",
+        "experiments.tasks",
+        "experiments.versions",
+    },
     "experiments.comparison": {
         "torch",
+        "experiments.chance",
         "experiments.errors",
         "experiments.metrics",
         "experiments.rebuilt",
         "experiments.tasks",
-        "experiments.tracking",
+        "experiments.versions",
     },
     "experiments.outfile": {"experiments.errors"},
     "experiments.report_page": {
@@ -89,6 +96,7 @@ MAY_IMPORT = {
         "experiments.gallery",
         "experiments.plots",
         "experiments.tracking",
+        "experiments.versions",
     },
     "experiments.report": {"experiments"},
     "experiments.plots": {"experiments.plots", "matplotlib"},
@@ -132,6 +140,7 @@ MAY_IMPORT = {
         "optuna",
         "experiments.errors",
         "experiments.lease",
+        "experiments.locks",
         "experiments.paths",
     },
     "experiments.workers": {
@@ -152,15 +161,50 @@ MAY_IMPORT = {
         "experiments.errors",
     },
     "experiments.luck": {"torch", "experiments", "models"},
-    "experiments.promotion": set(),
-    "experiments.environment": {"mlflow", "experiments.paths"},
-    "experiments.tracking": {
+    "experiments.promotion": {"experiments.chance"},
+    "experiments.chance": set(),
+    "experiments.hashes": set(),
+    "experiments.locks": {"experiments.paths"},
+    "experiments.provenance": {"experiments.paths"},
+    "experiments.versions": {
+        "mlflow",
+        "experiments.errors",
+        "experiments.hashes",
+        "experiments.locks",
+        "experiments.paths",
+        "experiments.tracking",
+    },
+    "experiments.artifacts": {
         "mlflow",
         "torch",
         "experiments.errors",
-        "experiments.lease",
+        "experiments.tracking",
+        "experiments.versions",
+    },
+    "experiments.moves": {"experiments.errors", "experiments.promotion", "experiments.versions"},
+    "experiments.evidence": {
+        "torch",
+        "experiments.job",
+        "experiments.metrics",
+        "experiments.provenance",
+        "experiments.tasks",
+    },
+    "experiments.card": {
+        "experiments.chance",
         "experiments.paths",
         "experiments.tasks",
+        "experiments.versions",
+    },
+    "experiments.registry": {"experiments"},
+    "experiments.environment": {"mlflow", "experiments.paths"},
+    "experiments.tracking": {
+        "mlflow",
+        "experiments.errors",
+        "experiments.lease",
+        "experiments.paths",
+        "experiments.provenance",
+        "experiments.tasks",
+        "experiments.versions",  # the name of a type
     },
     "experiments.options": {
         "experiments.tasks",
@@ -170,13 +214,14 @@ MAY_IMPORT = {
     },
     "experiments.job": {"torch", "experiments"},
     "experiments.tune": {"optuna", "experiments"},
-    "experiments.train": {"torch", "experiments"},
-    "export": {"models", "experiments", "export", "torch", "onnx", "onnxruntime"},
+    "experiments.train": {"torch", "experiments", "export.proof"},
+    "export": {"models", "experiments", "export", "torch", "onnx", "onnxruntime", "netron"},
     "serve": {
         "serve",
         "experiments.cli",
         "experiments.errors",
-        "experiments.tracking",
+        "experiments.artifacts",
+        "experiments.versions",
         "onnxruntime",
         "gradio",
     },
@@ -184,7 +229,7 @@ MAY_IMPORT = {
     "serve.torch_backend": {
         "experiments.rebuilt",
         "experiments.tasks",
-        "experiments.tracking",
+        "experiments.versions",
         "torch",
     },
 }
@@ -225,7 +270,8 @@ def test_imports_point_one_way(name: str, path: Path) -> None:
 
 
 def test_each_library_has_one_door() -> None:
-    doors = {"mlflow": {"experiments.tracking", "experiments.environment"}}
+    doors = {"mlflow": {f"experiments.{name}" for name in ("tracking", "versions", "artifacts")}}
+    doors["mlflow"].add("experiments.environment")
     doors["optuna"] = {"experiments.tune", "experiments.studies"}
     for library, allowed in doors.items():
         users = {
@@ -247,7 +293,7 @@ def in_fresh_process(code: str) -> str:
 
 def test_page_imports_no_torch() -> None:
     names = [n for n, _ in modules() if n.startswith("serve.") and n != "serve.torch_backend"]
-    code = f"import sys, {', '.join(names)}, experiments.tracking; print('torch' in sys.modules)"
+    code = f"import sys, {', '.join(names)}, experiments.artifacts; print('torch' in sys.modules)"
     assert in_fresh_process(code) == "False"
 
 
@@ -258,6 +304,7 @@ def test_page_imports_no_torch() -> None:
         "experiments.tune",
         "experiments.luck",
         "experiments.report",
+        "experiments.registry",
         "export.to_onnx",
     ],
 )

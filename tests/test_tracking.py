@@ -1,7 +1,5 @@
-"""The registry's door: none, one, or one whose files are gone; and what a search records."""
+"""What runs record, and what a search does."""
 
-import dataclasses
-import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import lease, tasks, tracking, tune
+from experiments import artifacts, lease, tasks, tracking, tune, versions
 from experiments.errors import UserError
 from experiments.job import Job
 from experiments.options import Request
 from models.cnn import DigitCNN
-from models.mlp import GateBank
 
 
 @pytest.fixture
@@ -24,22 +21,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def test_champion_is_none_or_read_or_told(store: Path) -> None:
-    assert tracking.champion("gate") is None
-    with tracking.start("test"):
-        net = GateBank(inputs=2, nets=(1,)).eval()
-        example = np.zeros((2, 2), np.float32)
-        version = tracking.register_torch(net, "gate", example, {"task": "gate"})
-    assert tracking.champion("gate") is None
-    tracking.crown(version)
-    assert tracking.champion("gate") == dataclasses.replace(version, tags={})
-    shutil.rmtree(store / "mlruns")
-    with pytest.raises(
-        UserError, match="gate version 1 is registered, but its files cannot be read"
-    ):
-        tracking.champion("gate")
 
 
 @pytest.mark.parametrize(
@@ -172,11 +153,11 @@ def test_a_failed_trial_says_why_and_is_not_counted(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_earlier_network_is_told_not_dumped() -> None:
-    version = tracking.Version("mnist", 3, "", {}, {})
+    version = versions.Version("mnist", 3, "", {}, {})
     with pytest.raises(UserError, match="mnist version 3 was trained with an earlier network"):
-        tracking.restore(DigitCNN(width=8), DigitCNN(width=4), version)
+        artifacts.restore(DigitCNN(width=8), DigitCNN(width=4), version)
     net, other = DigitCNN(width=4), DigitCNN(width=4)
-    tracking.restore(net, other, version)
+    artifacts.restore(net, other, version)
     assert torch.equal(net.output.weight, other.output.weight)
 
 

@@ -240,6 +240,9 @@ class Task:
         space: what a search may vary.
         objective: the metric of `metrics.EpochMetrics` that a search optimises.
         mixed_precision: whether its training gains from bf16 where the hardware has it.
+        limits: what its networks cannot do, as far as it is known: a few sentences.
+        licence: of its data: a sentence.
+        meanings: of the graph's outputs, by name.
     """
 
     name: str
@@ -264,3 +267,6 @@ class Task:
     space: Mapping[str, Range | Choice]
     objective: Literal["val_loss", "val_accuracy"]
     mixed_precision: bool
+    limits: str
+    licence: str
+    meanings: Mapping[str, str]

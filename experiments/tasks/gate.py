@@ -200,4 +200,12 @@ TASK = Task(
     },
     objective="val_loss",
     mixed_precision=False,
+    limits="It knows its truth table and nothing else: what it says between the corners, where an "
+    "input is neither 0 nor 1, is how this network happens to fill them in.",
+    licence="Truth tables are facts, free to all.",
+    meanings={
+        "logits": "float32 [batch, gates], above 0 says on",
+        "probabilities": "float32 [batch, gates], that the gate is on",
+        "hidden": "float32 [batch, gates, units], the hidden units before their activation",
+    },
 )

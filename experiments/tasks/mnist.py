@@ -292,4 +292,15 @@ TASK = Task(
     },
     objective="val_accuracy",
     mixed_precision=True,
+    limits="It reads single digits, upright, white on black, centred as MNIST's makers centred "
+    "them (the drawing front end does that), in the hands of the American clerks and pupils who "
+    "wrote MNIST. It reads no letters, signs or numbers of several digits; of what is no digit it "
+    "refuses most, not all, and under damage unlike that measured above nothing is known.",
+    licence="MNIST (Y. LeCun, C. Cortes, C. Burges) is distributed under CC BY-SA 3.0.",
+    meanings={
+        "logits": "float32 [batch, 10], of the ten digits, calibrated",
+        "probabilities": "float32 [batch, 10], softmax of the logits",
+        "score": "float32 [batch], logarithm of the odds that it is a digit at all; below "
+        "score_threshold of the facts it is better called none",
+    },
 )
