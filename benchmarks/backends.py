@@ -158,10 +158,10 @@ def champion(name: str) -> Champion:
 
 
 def exported(champion: Champion, precision: str = "fp32") -> bytes:
-    """Return the champion's graph as `export/to_onnx.py` makes it: fp32, fp16 or int8."""
-    from export import to_onnx
+    """Return the champion's graph as `export/convert.py` makes it: fp32, fp16 or int8."""
+    from export import convert
 
-    return to_onnx.export(champion.task, champion.version, precision).raw
+    return convert.export(champion.version, precision).raw
 
 
 def compared(champion: Champion, backends: Sequence[Backend]) -> list[dict[str, Any]]:

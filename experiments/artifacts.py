@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -144,12 +145,12 @@ def load_torch(model: Version) -> Any:
     Raises:
         UserError: the version holds none, or its file is not the one that was registered.
     """
-    path = versions.file(model, PROGRAM)
+    raw = versions.read(model, PROGRAM)
     import torch
 
     try:
-        return torch.export.load(path).module()
-    except (RuntimeError, ValueError, KeyError) as error:
+        return torch.export.load(io.BytesIO(raw)).module()
+    except (RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{model} holds no torch program that can be loaded: {error}") from error
 
 
@@ -168,10 +169,10 @@ def restore(net: Any, program: Any, model: Version) -> None:
         ) from None
 
 
-def onnx_file(model: Version) -> Path:
-    """Return the path of a registered version's ONNX file.
+def onnx_graph(model: Version) -> bytes:
+    """Return a registered version's ONNX file.
 
     Raises:
         UserError: it has none, or the file is not the one that was registered.
     """
-    return versions.file(model, GRAPH)
+    return versions.read(model, GRAPH)

@@ -96,7 +96,8 @@ def robustness(stored: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield f"right, of validation digits damaged in {len(kinds)} ways, on average", f"{mean:.1%}"
     for name in sorted(kinds, key=kinds.__getitem__)[:WORST]:
         yield f"right under {name.partition('/')[2].replace('_', ' ')}", f"{kinds[name]:.1%}"
-    yield "right, of drawings with six pens", f"{numbers['drawings/mean']:.1%}"
+    if "drawings/mean" in numbers:
+        yield "right, of drawings with six pens", f"{numbers['drawings/mean']:.1%}"
     for name, share in numbers.items():
         if name.startswith("refused/"):
             yield f"refused, of {name.partition('/')[2].replace('_', ' ')}", f"{share:.1%}"
@@ -115,4 +116,6 @@ def shortened(text: str) -> str:
     if len(text) <= LONGEST:
         return text
     more = f"\n\nThe rest stands in {NAME}, beside the model."
-    return text[: text.rindex("\n## ", 0, LONGEST - len(more))].rstrip() + more
+    room = LONGEST - len(more)
+    end = text.rfind("\n## ", 0, room)
+    return text[: end if end > 0 else room].rstrip() + more

@@ -5,6 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
+def of_bytes(raw: bytes) -> str:
+    """Return the SHA-256 of `raw`, in hexadecimal."""
+    return hashlib.sha256(raw).hexdigest()
+
+
 def of_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
@@ -23,6 +28,6 @@ def changes(known: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]
         if path not in found:
             yield f"{path} is missing"
         elif path not in known:
-            yield f"{path} was not there"
+            yield f"{path} is new"
         elif known[path] != found[path]:
             yield f"{path} was changed"

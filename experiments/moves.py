@@ -1,7 +1,8 @@
 """Who bears which alias: moved under a lock, by a test, each move recorded for good.
 
 The record stands with the registered model, one tag a move: who, when, from, to, why, and the
-hash of the move before, so that a move that was changed or taken away is noticed.
+hash of the move before; the hash of the last has a tag of its own. So a move that was changed or
+taken away is noticed.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from experiments import promotion, versions
@@ -19,7 +23,7 @@ from experiments.errors import UserError
 from experiments.promotion import Verdict
 from experiments.versions import CHALLENGER, CHAMPION, Version
 
-PREFIX = "move."
+PREFIX, LAST = "move.", "last_move"  # tags: of each move, and of the last one's hash
 LONGEST = 2000  # characters of a reason
 TimeRatio = Callable[[Version], float]  # of a version's time for a sample to another version's
 ONNX = "onnx_model"  # how the tags of a version begin that name its graphs
@@ -34,6 +38,7 @@ class Move:
             moved by other means).
         origin, target: version numbers; None for no version.
         before: SHA-256 of the move before it, as it is kept; empty for the first.
+        kept: the text that holds it.
     """
 
     number: int
@@ -45,6 +50,7 @@ class Move:
     target: int | None
     why: str
     before: str
+    kept: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
@@ -54,7 +60,22 @@ class Move:
     @property
     def text(self) -> str:
         """Return it as it is kept."""
-        return json.dumps(asdict(self))
+        stored = {name: value for name, value in asdict(self).items() if name != "kept"}
+        return self.kept or json.dumps(stored, ensure_ascii=False)
+
+    @property
+    def hash(self) -> str:
+        """Return the SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @classmethod
+    def read(cls, key: str, text: str) -> Move:
+        """Return the move that a tag holds; of one that cannot be read, no more than that."""
+        try:
+            return cls(**json.loads(text), kept=text)
+        except (TypeError, ValueError):
+            number = int(key.removeprefix(PREFIX))
+            return cls(number, "?", "?", "unreadable", "?", None, None, text[:80], "?", text)
 
     def __str__(self) -> str:
         origin, target = (n or "none" for n in (self.origin, self.target))
@@ -66,23 +87,27 @@ class Move:
 def recorded(name: str) -> list[Move]:
     """Return all moves of a registered model's aliases, the oldest first."""
     kept = versions.notes(name)
-    return [Move(**json.loads(kept[key])) for key in sorted(kept) if key.startswith(PREFIX)]
+    return [Move.read(key, kept[key]) for key in sorted(kept) if re.fullmatch(r"move\.\d+", key)]
 
 
 def breaks(name: str) -> list[str]:
     """Return, in a sentence each, where the record is not whole, or not what the aliases say."""
-    moves, found = recorded(name), []
-    for number, move in enumerate(moves, 1):
-        before = _hash(moves[number - 2]) if number > 1 else ""
-        if move.number != number or move.before != before:
-            found.append(f"the record is broken at move {move.number}: {move}")
-            break
-    for alias in (CHAMPION, CHALLENGER):
-        bearer = _number(name, alias)
-        if bearer != _last(moves, alias):
-            found.append(
-                f"{alias} is version {bearer}, but the record ends with {_last(moves, alias)}"
-            )
+    with versions.lock()():
+        moves, before, found = recorded(name), "", []
+        for number, move in enumerate(moves, 1):
+            if move.number != number or move.before != before:
+                found.append(f"the record is broken at move {number}: {move}")
+                break
+            before = move.hash
+        else:
+            if versions.notes(name).get(LAST, "") != before:
+                found.append(
+                    f"the record is broken at move {len(moves)}, its last: it is not as it was"
+                )
+        for alias in (CHAMPION, CHALLENGER):
+            bearer, told = _number(name, alias), _last(moves, alias)
+            if bearer != told:
+                found.append(f"{alias} is version {bearer}, but the record ends with {told}")
     return found
 
 
@@ -94,17 +119,20 @@ def promote(version: Version, time_ratio: TimeRatio, insist: str = "") -> tuple[
         insist: a reason to make it champion though it fails.
     """
     with versions.lock()():
+        version = versions.find(version.uri)  # with the graphs that it has by now
         champion = versions.bearer(version.name)
         if champion is not None and champion.number == version.number:
+            notice(version.name)
+            _crowned(version)
             return True, champion.tags.get("promotion_reason", "it was the champion already")
         verdict = test(version, champion, time_ratio)
-        passed = verdict.passed or bool(insist)
-        reason = f"{insist} (insisted on, though {verdict.reason})" if insist else verdict.reason
+        passed, reason = verdict.passed or bool(insist), verdict.reason
+        if passed and not verdict.passed:
+            reason = f"{insist} (insisted on, though {reason})"
         versions.tag(version, {"promotion_reason": reason})
         _move(version.name, CHAMPION if passed else CHALLENGER, version.number, "promote", reason)
         if passed:
-            _leave(version)
-            follow(version)
+            _crowned(version)
     return passed, reason
 
 
@@ -114,17 +142,27 @@ def test(version: Version, champion: Version | None, time_ratio: TimeRatio) -> V
     Raises:
         UserError: the version has no evidence.
     """
-    if "proof" not in version.metadata:
-        raise UserError(
-            f"{version} was registered without evidence, by another program or an earlier state of "
-            f"this one; train a new one: mlflow run . -e train -P task={version.name}"
-        )
+    with_evidence(version)
     known = champion if champion and "proof" in champion.metadata else None
     return promotion.judge(
         version.metadata,
         known.metadata if known else None,
         lambda: time_ratio(known) if known else 1.0,
     )
+
+
+def with_evidence(version: Version) -> Version:
+    """Return the version.
+
+    Raises:
+        UserError: it has no evidence.
+    """
+    if "proof" not in version.metadata:
+        raise UserError(
+            f"{version} was registered without evidence, by another program or an earlier state of "
+            "this one, so there is nothing to test it by."
+        )
+    return version
 
 
 def rollback(name: str, why: str) -> Version:
@@ -135,17 +173,15 @@ def rollback(name: str, why: str) -> Version:
     """
     with versions.lock()():
         notice(name)
-        line = champions(recorded(name))
-        while len(line) > 1:
-            line.pop()
-            version = versions.find_if_any(f"models:/{name}/{line[-1]}")
-            if version is None:  # deleted since
+        present, line = _number(name, CHAMPION), champions(recorded(name))
+        for number in reversed(line[:-1] if line[-1:] == [present] else line):
+            version = versions.find_if_any(f"models:/{name}/{number}")
+            if version is None or number == present:  # deleted since
                 continue
-            if changed := versions.changes(version):
-                raise UserError(f"{version} cannot be champion again: {'; '.join(changed)}.")
+            if damages := versions.damages(version):
+                raise UserError(f"{version} cannot be champion again: {'; '.join(damages)}.")
             _move(name, CHAMPION, version.number, "rollback", why)
-            _leave(version)
-            follow(version)
+            _crowned(version)
             return version
     raise UserError(f"{name} has no earlier champion to go back to.")
 
@@ -156,19 +192,23 @@ def champions(moves: Sequence[Move]) -> list[int]:
     for move in moves:
         if move.alias != CHAMPION or move.target is None:
             continue
-        if move.kind == "rollback" and move.target in line:
-            del line[line.index(move.target) + 1 :]
+        earlier = [place for place, number in enumerate(line[:-1]) if number == move.target]
+        if move.kind in ("rollback", "found") and earlier:
+            del line[earlier[-1] + 1 :]
         elif line[-1:] != [move.target]:
             line.append(move.target)
     return line
 
 
 def follow(version: Version) -> None:
-    """Make the graphs of a champion the champions among graphs."""
+    """Make the graphs of a champion, those that are whole, the champions among graphs."""
     for key, uri in sorted(version.tags.items()):
-        graph = versions.find_if_any(uri) if key.startswith(ONNX) else None
-        if graph is not None and CHAMPION not in graph.aliases:
-            _move(graph.name, CHAMPION, graph.number, "follow", f"it is the graph of {version}")
+        if not key.startswith(ONNX):
+            continue
+        with suppress(UserError):  # a graph that cannot be read; `registry verify` tells of it
+            graph = versions.find(uri)
+            if CHAMPION not in graph.aliases and not versions.damages(graph):
+                _move(graph.name, CHAMPION, graph.number, "follow", f"it is the graph of {version}")
 
 
 def follow_champion(name: str) -> None:
@@ -188,10 +228,11 @@ def notice(name: str) -> None:
             _record(name, alias, last, bearer, "found", "moved by other means")
 
 
-def _leave(version: Version) -> None:
-    """A champion is no challenger."""
+def _crowned(version: Version) -> None:
+    """Do what comes with being champion: it is no challenger, and its graphs follow it."""
     if _number(version.name, CHALLENGER) == version.number:
         _move(version.name, CHALLENGER, None, "promote", f"{version} is champion")
+    follow(version)
 
 
 def _move(name: str, alias: str, target: int | None, kind: str, why: str) -> None:
@@ -208,21 +249,26 @@ def _record(
 ) -> None:
     moves = recorded(name)
     move = Move(
-        number=len(moves) + 1,
+        number=max((each.number for each in moves), default=0) + 1,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
-        who=f"{getpass.getuser()}@{socket.gethostname()}",
+        who=_who(),
         kind=kind,
         alias=alias,
         origin=origin,
         target=target,
         why=why[:LONGEST],
-        before=_hash(moves[-1]) if moves else "",
+        before=moves[-1].hash if moves else "",
     )
     versions.note(name, move.key, move.text)
+    versions.note(name, LAST, move.hash)
 
 
-def _hash(move: Move) -> str:
-    return hashlib.sha256(move.text.encode()).hexdigest()
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a number without a name, as in containers
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def _number(name: str, alias: str) -> int | None:

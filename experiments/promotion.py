@@ -110,7 +110,8 @@ def _validation(candidate: Evidence, champion: Evidence, time_ratio: Callable[[]
     if p < CHANCE:
         return Gate("validation", True, f"better beyond chance, {shown} (McNemar's p {p:.2g})")
     shown = f"no better beyond chance, {shown} (McNemar's p {p:.2g})"
-    smaller = candidate["proof"]["bytes"] / champion["proof"]["bytes"]
+    size = champion["proof"]["bytes"]  # 0 of one that was never proven
+    smaller = candidate["proof"]["bytes"] / size if size else 1.0
     if smaller <= SMALLER:
         return Gate("validation", True, f"{shown}, but smaller: {smaller:.0%} of its bytes")
     ratio = time_ratio()
@@ -128,16 +129,16 @@ def _robustness(new: Mapping[str, float], old: Mapping[str, float]) -> Gate:
     worse = list(_worse(new, old))
     if worse:
         return Gate("robustness", False, f"worse beyond noise in {', '.join(worse)}")
-    return Gate("robustness", True, "no worse beyond noise")
+    return Gate("robustness", True, f"none of {len(new.keys() & old.keys())} worse beyond noise")
 
 
 def _worse(new: Mapping[str, float], old: Mapping[str, float]) -> Iterator[str]:
     """Yield the numbers in which `new` is worse than `old` beyond noise, of those that both had."""
     for name in sorted(new.keys() & old.keys()):
         group = name.split("/")[0]
-        noise = NOISE.get(name, NOISE[group])
+        noise = NOISE.get(name, NOISE.get(group, 0.0))
         loss = (old[name] - new[name]) * (-1 if group in LESS_IS_BETTER else 1)
-        if loss > noise:
+        if not loss <= noise:  # a number that is none is worse
             yield f"{name} ({new[name]:.4f} against {old[name]:.4f}, noise {noise:g})"
 
 
@@ -153,5 +154,5 @@ def _bounds(candidate: Evidence) -> Iterator[Gate]:
 
 
 def _at_most(name: str, value: float, most: float, unit: str) -> Gate:
-    shown, bound = (f"{v:,}" if isinstance(v, int) else f"{v:.3g}" for v in (value, most))
+    shown, bound = (f"{v:,}" if isinstance(v, int) else f"{v:.4g}" for v in (value, most))
     return Gate(name, value <= most, f"{shown} {unit}, at most {bound}")

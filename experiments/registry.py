@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from experiments.versions import Version
 
 HOW = cli.HOW_TO_TRAIN.format(task="mnist")
+FOLLOW = "graphs follow the version that they were made of"
 COLUMNS = ("version", "aliases", "registered", "recipe", "val", "test", "KB", "why")
 SHOWN = 60  # characters of a reason in a list
 
@@ -59,12 +60,14 @@ def _row(version: Version) -> tuple[str, ...]:
 def show(model: str) -> None:
     """Print the card of MODEL (models:/NAME@ALIAS or models:/NAME/NUMBER), and its tags."""
     version = versions.find(model, HOW)
-    path = card.NAME
-    if path not in version.files:
-        raise UserError(f"{version} has no card: it was not registered by this project.")
-    click.echo(versions.file(version, path).read_text())
+    if card.NAME not in version.attached:
+        raise UserError(
+            f"{version} has no card: its training ended early; the same command goes on."
+        )
+    click.echo(versions.read(version, card.NAME).decode())
+    click.echo(f"aliases: {', '.join(version.aliases) or 'none'}")
     for key, value in sorted(version.tags.items()):
-        if key != versions.FILES:
+        if key not in (versions.FILES, versions.ATTACHED):
             click.echo(f"{key}: {value}")
 
 
@@ -73,7 +76,7 @@ def show(model: str) -> None:
 @click.argument("second")
 def compare(first: str, second: str) -> None:
     """Put version FIRST to the test against SECOND as if that were champion; move nothing."""
-    a, b = (versions.find(uri, HOW) for uri in (first, second))
+    a, b = (_trained(versions.find(uri, HOW)) for uri in (first, second))
     if a.name != b.name:
         raise UserError(f"expected two versions of one model, found {a} and {b}.")
     verdict = moves.test(a, b, _time_ratio(a))
@@ -109,9 +112,10 @@ def _differences(a: Version, b: Version) -> Iterator[str]:
 def promote(model: str, insist: str) -> None:
     """Put MODEL to the test against the champion; if it passes, it takes its place."""
     version = _trained(versions.find(model, HOW))
-    if changed := versions.changes(version):
-        raise UserError(f"{version} cannot be champion: {'; '.join(changed)}.")
+    if damages := versions.damages(version):
+        raise UserError(f"{version} cannot be champion: {'; '.join(damages)}.")
     passed, reason = moves.promote(version, _time_ratio(version), insist)
+    card.publish(versions.find(version.uri))
     click.echo(f"{version} is {'champion' if passed else 'challenger'}: {reason}.")
 
 
@@ -121,6 +125,8 @@ def promote(model: str, insist: str) -> None:
 def rollback(name: str, why: str) -> None:
     """Make the champion before the present one of model NAME champion again."""
     _names(name)
+    if name not in tasks.names():
+        raise UserError(f"{name}: {FOLLOW}; go back with that one.")
     version = moves.rollback(name, why)
     click.echo(f"{version} is champion again.")
     if not any(key.startswith(moves.ONNX) for key in version.tags):
@@ -132,8 +138,8 @@ def rollback(name: str, why: str) -> None:
 def history(name: str) -> None:
     """Print every move of the aliases of model NAME, the oldest first."""
     _names(name)
-    for move in moves.recorded(name):
-        click.echo(str(move))
+    for line in [*map(str, moves.recorded(name))] or [f"No move of {name} is in the record."]:
+        click.echo(line)
 
 
 @command.command()
@@ -166,9 +172,9 @@ def _trained(version: Version) -> Version:
     if version.name not in tasks.names():
         raise UserError(
             f"expected a version that was trained, of {' or '.join(tasks.names())}; found "
-            f"{version}: graphs follow the version that they were made of."
+            f"{version}: {FOLLOW}."
         )
-    return version
+    return moves.with_evidence(version)
 
 
 def _time_ratio(version: Version) -> moves.TimeRatio:

@@ -1,7 +1,7 @@
 """The registry's versions: found, tagged, described, and borne by aliases; one door to MLflow.
 
-A version says by its tag `files` which files it was registered with, by their SHA-256. None of
-them is read before its hash is checked.
+A version says by its tag `files` which files it was registered with, by their SHA-256, and by
+`attached` which were laid beside them later. None of them is parsed before its hash is checked.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-FILES = "files"  # the tag with the files' hashes
+FILES, ATTACHED = "files", "attached"  # the tags with the files' hashes
 ABOUT = "MLmodel"  # the file that says what else there is
 READ_NOTE = "registered_model_meta"  # MLflow writes it whenever it reads a version's files
 MOST_BYTES = 500_000_000  # of a file that is read
+MOST = 1000  # versions of a model, and models, that are listed
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,40 @@ class Version:
 
     @property
     def files(self) -> dict[str, str]:
-        """Return path -> SHA-256 of its files; empty if it was registered without hashes."""
-        known: dict[str, str] = json.loads(self.tags.get(FILES, "{}"))
-        return known
+        """Return path -> SHA-256 of what it was registered with; empty if it has no hashes."""
+        return _hashes_in(self.tags, FILES)
+
+    @property
+    def attached(self) -> dict[str, str]:
+        """Return path -> SHA-256 of what was laid beside it later."""
+        return _hashes_in(self.tags, ATTACHED)
 
     def __str__(self) -> str:
         return f"{self.name} version {self.number}"
+
+
+def _hashes_in(tags: Mapping[str, str], name: str) -> dict[str, str]:
+    try:
+        known = json.loads(tags.get(name, "{}"))
+    except ValueError:  # another program's tag of that name
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+@contextmanager
+def registry() -> Iterator[MlflowClient]:
+    """Yield MLflow's client; what the registry refuses in the context becomes a sentence.
+
+    Raises:
+        UserError: it cannot be read or written.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield connect()
+    except (MlflowException, SQLAlchemyError) as error:
+        raise UserError(f"The registry at {address()} fails: {first_line(error)}") from error
 
 
 def find(uri: str, how_to_make: str = "") -> Version:
@@ -88,7 +117,7 @@ def find(uri: str, how_to_make: str = "") -> Version:
     name, _, _ = _parse(uri)
     if _no_store():
         raise UserError(f"There is no model {name!r} yet: nothing is registered in {ROOT}.{advice}")
-    raise UserError(f"There is no {uri}. {_listing(connect(), name)}{advice}")
+    raise UserError(f"There is no {uri}. {_listing(name)}{advice}")
 
 
 def find_if_any(uri: str) -> Version | None:
@@ -100,16 +129,16 @@ def find_if_any(uri: str) -> Version | None:
     name, mark, which = _parse(uri)
     if _no_store():
         return None
-    client = connect()
     from mlflow.exceptions import MlflowException
 
-    try:
+    with registry() as client:
         get = client.get_model_version_by_alias if mark == "@" else client.get_model_version
-        found = get(name, which)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise UserError(f"The registry at {address()} fails: {first_line(error)}") from error
+        try:
+            found = get(name, which)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
     return _complete(found)
 
 
@@ -117,21 +146,26 @@ def all_of(name: str) -> list[Version]:
     """Return all versions of a registered model, as far as they can be read; the oldest first."""
     if _no_store():
         return []
-    found = connect().search_model_versions(f"name = '{name}'", max_results=10_000)
-    numbers = sorted(int(version.version) for version in found)
-    return [_complete(connect().get_model_version(name, str(n)), whole=False) for n in numbers]
+    with registry() as client:
+        found = client.search_model_versions(f"name = '{name}'", max_results=MOST)
+        numbers = sorted(int(version.version) for version in found)
+        whole = [client.get_model_version(name, str(number)) for number in numbers]  # with aliases
+    return [_complete(version, strict=False) for version in whole]
 
 
 def names() -> list[str]:
     """Return the names of all registered models."""
-    return [] if _no_store() else [model.name for model in connect().search_registered_models()]
+    if _no_store():
+        return []
+    with registry() as client:
+        return [model.name for model in client.search_registered_models(max_results=MOST)]
 
 
-def _complete(found: Any, whole: bool = True) -> Version:
+def _complete(found: Any, strict: bool = True) -> Version:
     """Return MLflow's version with what its files say of it.
 
     Args:
-        whole: raise if they cannot be read, or are not what was registered.
+        strict: raise if they cannot be read, or are not what was registered.
     """
     version = Version(
         name=found.name,
@@ -149,25 +183,25 @@ def _complete(found: Any, whole: bool = True) -> Version:
     try:
         return Version(**{**vars(version), "metadata": _metadata(version)})
     except UserError:
-        if whole:
+        if strict:
             raise
         return version
 
 
 def _metadata(version: Version) -> Mapping[str, Any]:
-    from mlflow.models import Model
+    import yaml
 
-    with telling(f"{version} is registered, but its files cannot be read"):
-        return Model.load(str(file(version, ABOUT))).metadata or {}
+    return yaml.safe_load(read(version, ABOUT)).get("metadata") or {}
 
 
-def file(version: Version, path: str) -> Path:
-    """Return the path of a copy of one of the version's files, which is what was registered.
+def read(version: Version, path: str) -> bytes:
+    """Return one of the version's files, which is what was registered.
 
     Raises:
         UserError: the version has no such file, or it is too large, or another than registered.
     """
-    if path not in version.files:
+    expected = (version.files | version.attached).get(path)
+    if expected is None:
         raise UserError(
             f"{version} was registered without {path}, or by another program, so it is not opened; "
             f"expected one that this project's train or export has registered."
@@ -175,16 +209,17 @@ def file(version: Version, path: str) -> Path:
     import mlflow
 
     with telling(f"{version} is registered, but its files cannot be read"):
-        copy = Path(mlflow.artifacts.download_artifacts(f"{version.uri}/{path}"))
-        if (size := copy.stat().st_size) > MOST_BYTES:
+        found = Path(mlflow.artifacts.download_artifacts(f"{version.uri}/{path}"))
+        if (size := found.stat().st_size) > MOST_BYTES:
             raise UserError(f"{version}: {path} has {size} bytes, expected at most {MOST_BYTES}.")
-        if hashes.of_file(copy) != version.files[path]:
-            raise UserError(
-                f"{version}: its file {path} is not the one that was registered, so it is not "
-                f"opened; see python -m experiments.registry verify {version.name}, or go back: "
-                f"python -m experiments.registry rollback {version.name}"
-            )
-    return copy
+        raw = found.read_bytes()
+    if hashes.of_bytes(raw) != expected:
+        raise UserError(
+            f"{version}: its file {path} is not the one that was registered, so it is not opened; "
+            f"see python -m experiments.registry verify {version.name}, or go back: python -m "
+            f"experiments.registry rollback {version.name}"
+        )
+    return raw
 
 
 def folder(version: Version) -> Path:
@@ -205,18 +240,25 @@ def hashed(folder: Path) -> dict[str, str]:
 
 
 def changes(version: Version) -> list[str]:
-    """Return, in a few words each, which files are not what was registered."""
+    """Return, in a few words each, which files are not what was registered or laid beside."""
     if not version.files:
         return ["registered without hashes, by another program or an earlier state of this one"]
     try:
-        return list(hashes.changes(version.files, hashed(folder(version))))
+        return list(hashes.changes(version.files | version.attached, hashed(folder(version))))
     except UserError as error:
         return [str(error)]
 
 
+def damages(version: Version) -> list[str]:
+    """Return the changes of what the version was registered with, which spoil it."""
+    beside = tuple(f"{path} " for path in version.attached.keys() - version.files.keys())
+    return [change for change in changes(version) if not change.startswith(beside or ("\n",))]
+
+
 def registered_by(run_id: str, name: str) -> Version | None:
     """Return the version of `name` that a run has registered, or None if it has not."""
-    found = connect().search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    with registry() as client:
+        found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
     return find(f"models:/{name}/{found[0].version}") if found else None
 
 
@@ -243,49 +285,52 @@ def lock() -> locks.Lock:
 
 def tag(model: Version, values: Mapping[str, object]) -> None:
     """Set tags on a registered version."""
-    client = connect()
-    for name, value in values.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        client.set_model_version_tag(model.name, str(model.number), name, text)
+    with registry() as client:
+        for name, value in values.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            client.set_model_version_tag(model.name, str(model.number), name, text)
 
 
 def describe(model: Version, text: str) -> None:
     """Set what the registry says of a version."""
-    connect().update_model_version(model.name, str(model.number), text)
+    with registry() as client:
+        client.update_model_version(model.name, str(model.number), text)
 
 
 def attach(model: Version, path: Path) -> None:
     """Lay a copy of the file at `path` beside the version's model, and note its hash."""
-    with lock()():
-        client = connect()
+    with lock()(), registry() as client:
+        tags = client.get_model_version(model.name, str(model.number)).tags
+        tag(model, {ATTACHED: _hashes_in(tags, ATTACHED) | {path.name: hashes.of_file(path)}})
         client.log_model_artifact(model.model, str(path))
-        known = client.get_model_version(model.name, str(model.number)).tags
-        files = json.loads(known.get(FILES, "{}")) | {path.name: hashes.of_file(path)}
-        tag(model, {FILES: files})
 
 
 def set_alias(name: str, alias: str, number: int | None) -> None:
     """Let the alias point at a version, or at none."""
-    if number is None:
-        connect().delete_registered_model_alias(name, alias)
-    else:
-        connect().set_registered_model_alias(name, alias, str(number))
+    with registry() as client:
+        if number is None:
+            client.delete_registered_model_alias(name, alias)
+        else:
+            client.set_registered_model_alias(name, alias, str(number))
 
 
 def aliases(name: str) -> dict[str, int]:
     """Return alias -> number of the version that bears it."""
-    found = connect().get_registered_model(name).aliases
+    with registry() as client:
+        found = client.get_registered_model(name).aliases
     return {alias: int(number) for alias, number in found.items()}
 
 
 def notes(name: str) -> dict[str, str]:
     """Return the tags of the registered model itself."""
-    return dict(connect().get_registered_model(name).tags)
+    with registry() as client:
+        return dict(client.get_registered_model(name).tags)
 
 
 def note(name: str, key: str, text: str) -> None:
     """Set a tag on the registered model itself."""
-    connect().set_registered_model_tag(name, key, text)
+    with registry() as client:
+        client.set_registered_model_tag(name, key, text)
 
 
 def _no_store() -> bool:
@@ -303,10 +348,9 @@ def _parse(uri: str) -> tuple[str, str, str]:
     return name, mark, which
 
 
-def _listing(client: MlflowClient, name: str) -> str:
-    models = {m.name: m for m in client.search_registered_models()}
-    if name not in models:
-        return f"Registered models: {', '.join(models) or 'none'}."
-    numbers = sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'"))
-    has = [*(f"@{alias}" for alias in models[name].aliases), *map(str, numbers)]
+def _listing(name: str) -> str:
+    if name not in names():
+        return f"Registered models: {', '.join(names()) or 'none'}."
+    numbers = [str(version.number) for version in all_of(name)]
+    has = [*(f"@{alias}" for alias in aliases(name)), *numbers]
     return f"{name} has {', '.join(has) or 'no version'}."

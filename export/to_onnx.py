@@ -10,53 +10,26 @@ if not __package__:  # started as a script, from any folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments import artifacts, card, cli, moves, outfile, rebuilt, tasks, tracking, versions
+from experiments import artifacts, card, cli, moves, outfile, tasks, tracking, versions
 from experiments.errors import UserError
 from experiments.versions import CHAMPION
+from export import convert
 from export.graph import OPSET, OPSETS
-from export.precision import PRECISIONS, to_precision
+from export.precision import PRECISIONS
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
 
-    from experiments.tasks.base import Task
     from experiments.tracking import Recorder
     from experiments.versions import Version
-    from export.parity import Parity
+    from export.convert import Exported
 
-MOST_LOST = 0.001  # of test accuracy, by a reduced precision
 CANVAS = "canvas.onnx"
-PROBES = 500  # samples on which the rebuilt network is held against the registered program
-
-
-class ParityError(UserError):
-    """The graph and the torch program do not say the same."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A graph that was proven to be a version's.
-
-    Attributes:
-        raw: its bytes.
-        accuracy: its share right on the test set.
-        example: its first two samples, [2, ...].
-    """
-
-    model: "onnx.ModelProto"
-    raw: bytes
-    precision: str
-    opset: int
-    parity: "Parity"
-    accuracy: float
-    example: "np.ndarray"
 
 
 @click.command("export.to_onnx", context_settings={"help_option_names": ["-h", "--help"]})
@@ -98,12 +71,12 @@ def command(
         bundles.check(bundle)
     version = chosen(task, model)
     with tracking.start(f"export {version}") as run:
-        made = export(tasks.get(task), version, precision, int(opset))
+        made = convert.export(version, precision, int(opset))
         canvas = front(made) if with_canvas else None
         registered = register(made, version, run)
         if bundle is not None:
-            x = rebuilt.data(tasks.get(task), version).test.x[:5]
-            bundles.write(bundle, made.raw, card.written(registered, version), x, version.name)
+            text = card.written(registered, version)
+            bundles.write(bundle, made.raw, text, made.examples, version.name)
         write(made, canvas, with_canvas == "merged", out)
         if picture:
             attach_picture(registered, out)
@@ -129,109 +102,38 @@ def chosen(task: str, model: str) -> "Version":
     return version
 
 
-def export(
-    task: "Task", version: "Version", precision: str = "fp32", opset: int = OPSET
-) -> Exported:
-    """Return the checked graph of a registered version.
-
-    Raises:
-        ParityError: it is not the registered torch program's function: in fp32 any decision on
-            the test set differs, in less too many are wrong.
-        UserError: the version's data are not to be had.
-    """
-    from export import graph, proof
-    from export.parity import TOLERANCE
-
-    net, program = rebuilt.network(task, version)
-    splits = rebuilt.data(task, version)
-    x = splits.test.x
-    about = {**describe(task, version), "precision": precision, "opset": str(opset)}
-    made = graph.of_task(task, net, x[:2], about, opset)
-    made = to_precision(made, precision, lambda: splits.train.x)
-    raw = proof.checked(made)
-    _check_program(version, net, program, x[:PROBES])
-    parity = proof.compare(task, raw, lambda batch: task.outputs(net, batch), x)
-    if precision == "fp32":
-        if not parity.holds:
-            raise ParityError(
-                f"{version} as ONNX is not the same function: {parity}; expected all the same and "
-                f"at most {TOLERANCE:g}. Nothing was written."
-            )
-        return Exported(
-            made, raw, precision, opset, parity, version.metadata["test_accuracy"], x[:2]
-        )
-    accuracy = proof.accuracy(task, raw, splits.test)
-    if (lost := version.metadata["test_accuracy"] - accuracy) > MOST_LOST:
-        raise ParityError(
-            f"{version} in {precision} loses {100 * lost:.2f} percentage points of test accuracy; "
-            f"expected at most {100 * MOST_LOST:g}. Nothing was written."
-        )
-    return Exported(made, raw, precision, opset, parity, accuracy, x[:2])
-
-
-def _check_program(version: "Version", net: Any, program: Any, x: "np.ndarray") -> None:
-    """Raise ParityError unless this project's network says what the registered program says."""
-    import torch
-
-    from export.parity import TOLERANCE
-
-    with torch.inference_mode():
-        gap = float((net(torch.tensor(x)) - program(torch.tensor(x))).abs().max())
-    if not gap <= TOLERANCE:
-        raise ParityError(
-            f"{version}: the network that this project builds differs from the registered program "
-            f"by {gap:.1e}; expected at most {TOLERANCE:g}. Nothing was written."
-        )
-
-
-def describe(task: "Task", version: "Version") -> dict[str, str]:
-    """Return what a client needs to know of the graph, as text; structures are JSON."""
-    stored = version.metadata
-    return {
-        "task": task.name,
-        "labels": json.dumps(stored["labels"]),
-        "input": f"{task.input.name}, {task.input.dtype}: {task.input.meaning}",
-        "outputs": json.dumps(task.meanings),
-        "normalisation": "inside the graph: the input is fed as it is",
-        "facts": json.dumps(stored["facts"]),
-        "temperature": str(stored["facts"].get("temperature", "none")),
-        "torch_model": version.uri,
-        "run_id": stored["run_id"],
-        "data_name": stored["data_name"],
-        "data_digest": stored["data_digest"],
-        "val_accuracy": repr(stored["val_accuracy"]),
-        "test_accuracy": repr(stored["test_accuracy"]),
-        "licence": f"{task.licence} {card.licence()}",
-    }
-
-
-def front(made: Exported) -> "onnx.ModelProto":
+def front(made: "Exported") -> "onnx.ModelProto":
     """Return the drawing front end, in the opset of the model.
 
     Raises:
         UserError: the model takes no pictures of digits.
     """
+    import onnx
+
     from export import canvas
 
     drawn = canvas.graph(made.opset)
-    canvas.check(drawn, made.model)
+    canvas.check(drawn, onnx.load_from_string(made.raw))
     return drawn
 
 
-def write(made: Exported, canvas: "onnx.ModelProto | None", merged: bool, out: Path) -> None:
+def write(made: "Exported", canvas: "onnx.ModelProto | None", merged: bool, out: Path) -> None:
     """Write the graph, and the front end beside it or before it in the same file."""
     if canvas is None:
         outfile.write(made.raw, out)
     elif merged:
+        import onnx
+
         from export.canvas import merged as merge
 
-        outfile.write(merge(canvas, made.model).SerializeToString(), out)
+        model = onnx.load_from_string(made.raw)
+        outfile.write(merge(canvas, model).SerializeToString(), out)
     else:
         outfile.write(made.raw, out)
         outfile.write(canvas.SerializeToString(), out.with_name(CANVAS))
 
 
-def register(made: Exported, version: "Version", run: "Recorder") -> "Version":
+def register(made: "Exported", version: "Version", run: "Recorder") -> "Version":
     """Register the graph, once, tie it to the torch version by tags, and write both cards."""
     sha256 = hashlib.sha256(made.raw).hexdigest()
     key = moves.ONNX + ("" if made.precision == "fp32" else f".{made.precision}")
@@ -255,11 +157,12 @@ def _same_graph(version: "Version", key: str, sha256: str) -> "Version | None":
     return registered if registered and registered.tags.get("sha256") == sha256 else None
 
 
-def _registered(made: Exported, version: "Version", sha256: str) -> "Version":
+def _registered(made: "Exported", version: "Version", sha256: str) -> "Version":
+    import onnx
     import onnxruntime
 
     session = onnxruntime.InferenceSession(made.raw, providers=["CPUExecutionProvider"])
-    inputs = {session.get_inputs()[0].name: made.example}
+    inputs = {session.get_inputs()[0].name: made.examples[:2]}
     names = [output.name for output in session.get_outputs()]
     outputs = dict(zip(names, session.run(names, inputs), strict=True))
     about: dict[str, Any] = {"torch_model": version.uri, "sha256": sha256}
@@ -267,7 +170,12 @@ def _registered(made: Exported, version: "Version", sha256: str) -> "Version":
     name = f"{version.name}-onnx" + ("" if made.precision == "fp32" else f"-{made.precision}")
     metadata = {**version.metadata, **about, "bytes": len(made.raw)}
     return artifacts.register_onnx(
-        made.model, name, inputs, outputs, metadata, {**about, "test_accuracy": made.accuracy}
+        onnx.load_from_string(made.raw),
+        name,
+        inputs,
+        outputs,
+        metadata,
+        {**about, "test_accuracy": made.accuracy},
     )
 
 

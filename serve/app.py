@@ -135,7 +135,8 @@ def _open(backend: str, model: str) -> "Predictor":
     if registered:
         from experiments import artifacts, versions
 
-        return OnnxPredictor(artifacts.onnx_file(versions.find(model)))
+        version = versions.find(model)
+        return OnnxPredictor(Path(version.uri), artifacts.onnx_graph(version))
     return OnnxPredictor(Path(model))
 
 

@@ -34,10 +34,15 @@ class Predictor(Protocol):
 
 
 class OnnxPredictor:
-    """A predictor on onnxruntime; the file and its metadata are all it knows."""
+    """A predictor on onnxruntime; the file and its metadata are all it knows.
 
-    def __init__(self, path: Path) -> None:
-        self._session = open_session(path)
+    Args:
+        path: of the file.
+        raw: its bytes, if they were read already; `path` is then but a name.
+    """
+
+    def __init__(self, path: Path, raw: bytes | None = None) -> None:
+        self._session = open_session(path, raw)
         about = self._session.get_modelmeta().custom_metadata_map
         missing = [key for key in ("task", "labels", "facts") if key not in about]
         if missing:
@@ -57,26 +62,29 @@ class OnnxPredictor:
         return dict(zip(self._outputs, values, strict=True))
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """Return a session of the ONNX file at `path`.
+def open_session(path: Path, raw: bytes | None = None) -> onnxruntime.InferenceSession:
+    """Return a session of the ONNX file at `path`, or of its bytes `raw`.
 
     Raises:
         UserError: there is no such file, or it is no ONNX graph that onnxruntime can run.
     """
+    raw = _read(path) if raw is None else raw
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one digit is too little work to share
+    try:
+        return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common class but this
+        raise UserError(
+            f"{path}: expected an ONNX model, found a file that onnxruntime refuses "
+            f"({type(error).__name__}); export it anew."
+        ) from error
+
+
+def _read(path: Path) -> bytes:
     if not path.is_file():
         raise UserError(
             f"{path}: there is no such model file; make one with python export/to_onnx.py."
         )
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"{path}: expected at most {MAX_BYTES} bytes, found more.")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # one digit is too little work to share
-    try:
-        return onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime's errors have no common class but this
-        raise UserError(
-            f"{path}: expected an ONNX model, found a file that onnxruntime refuses "
-            f"({type(error).__name__}); export it anew."
-        ) from error
+    return path.read_bytes()

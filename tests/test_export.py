@@ -8,10 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from click.testing import CliRunner
 
-from experiments import outfile, tasks
-from export import page_assets, parity, to_onnx
+from experiments import outfile, tasks, versions
+from export import convert, page_assets, parity
 from models.canvas import Canvas
 from tests.conftest import Command, client
 
@@ -95,12 +94,11 @@ def test_comparison_sees_a_small_difference(trained: Path, digits) -> None:
     assert of(50).same < 500
 
 
-def test_disagreement_leaves_no_file(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disagreement_is_no_export(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parity, "TOLERANCE", -1.0)
-    result = CliRunner().invoke(to_onnx.command, ["--task", "gate"])
-    assert isinstance(result.exception, to_onnx.ParityError)
-    assert "Nothing was written" in str(result.exception)
-    assert list(registry.iterdir()) == []
+    version = versions.find("models:/gate@champion")
+    with pytest.raises(convert.ParityError, match="Nothing was written"):
+        convert.export(version)
 
 
 @pytest.mark.parametrize(
@@ -158,3 +156,49 @@ def test_page_assets_are_what_the_command_makes() -> None:
     made = onnx.load_from_string(page_assets.canvas_graph())
     kept = onnx.load(page_assets.SERVE / "canvas.onnx")
     assert made.graph == kept.graph
+
+
+def test_a_small_one_with_its_canvas_and_a_bundle(trained: Path, run: Command, digits) -> None:
+    line = "python export/to_onnx.py --precision int8 --opset 21 --with-canvas --bundle bundle"
+    said = run(f"{line} --out int8.onnx").stdout
+    assert "of 10,000 decisions the same" in said and "mnist-onnx-int8 version 1" in said
+    model = onnx.load(trained / "int8.onnx")
+    assert model.opset_import[0].version == 21 and "conv1_quantized" in str(model.graph.node)
+    assert (trained / "bundle" / "model.onnx").read_bytes() == model.SerializeToString()
+    assert "# mnist-onnx-int8 version 1" in (trained / "bundle" / "README.md").read_text()
+    front = onnxruntime.InferenceSession(trained / "canvas.onnx")
+    image = front.run(
+        ["image"],
+        {"canvas": np.kron(digits.test_images[0], np.ones((9, 9))).astype(np.uint8)},
+    )[0]
+    assert np.array_equal(image[0], digits.test_images[0])
+    version = client(trained).get_model_version_by_alias("mnist", "champion")
+    told = json.loads(version.tags["precision.int8"])
+    assert told["count"] == 10_000 and told["bytes"] == (trained / "int8.onnx").stat().st_size
+    assert f"| int8 | {told['same']:,} of 10,000 |" in version.description
+    assert version.tags["onnx_model"] == "models:/mnist-onnx/1"
+    small = client(trained).get_model_version_by_alias("mnist-onnx-int8", "champion")
+    assert small.tags["torch_model"] == "models:/mnist/1"
+
+
+def test_one_file_reads_drawings(trained: Path, run: Command, digits) -> None:
+    run("python export/to_onnx.py --with-canvas=merged --out merged.onnx")
+    whole = onnxruntime.InferenceSession(trained / "merged.onnx")
+    model = onnxruntime.InferenceSession(trained / "model.onnx")
+    page = np.kron(digits.test_images[3], np.ones((7, 7))).astype(np.uint8)
+    image, logits = whole.run(["image", "logits"], {"canvas": page})
+    assert np.array_equal(image[0], digits.test_images[3])
+    np.testing.assert_allclose(logits, model.run(["logits"], {"image": image})[0], atol=1e-5)
+    said = run("python export/to_onnx.py --task gate --with-canvas --out no.onnx", fails=True)
+    assert said.returncode == 2 and not (trained / "no.onnx").exists()
+
+
+def test_netrons_picture_lies_beside_the_version(trained: Path, run: Command, chromium) -> None:
+    run("python export/to_onnx.py --task gate --out gate.onnx --picture")
+    store = client(trained)
+    version = store.get_model_version_by_alias("gate-onnx", "champion")
+    assert "architecture.svg" in json.loads(version.tags["attached"])
+    model = store.get_logged_model(version.source.removeprefix("models:/"))
+    kept = Path(model.artifact_location.removeprefix("file://")) / "architecture.svg"
+    assert "probabilities" in kept.read_text() and "tanh" in kept.read_text()
+    assert "each file as it was registered" in run("python -m experiments.registry verify").stdout

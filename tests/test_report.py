@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import report, report_page
+from experiments import report_page
+from experiments.chance import interval
 from experiments.gallery import Gallery
 from experiments.plots import style
 from experiments.tasks.base import Exhibit
@@ -96,7 +97,7 @@ def test_whatever_is_told_is_text_and_no_markup(tmp_path: Path) -> None:
 
 
 def test_interval_is_wilsons() -> None:
-    low, high = report.interval(9, 10)
+    low, high = interval(9, 10)
     z = 1.959964
     middle, half = (0.9 + z**2 / 20) / (1 + z**2 / 10), z * (0.9 * 0.1 / 10 + z**2 / 400) ** 0.5
     assert low == pytest.approx(middle - half / (1 + z**2 / 10), abs=1e-5)
