@@ -20,7 +20,7 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import record
-from experiments import cli, versions
+from experiments import artifacts, cli, versions
 from experiments.errors import UserError
 from experiments.paths import ROOT
 from experiments.report_page import CHAPTERS, Source, webp
@@ -33,6 +33,16 @@ HEAD = """# Gallery
 What one training of each task leaves behind, in the order of their reports. \
 Each picture says what it found; below it stands what to look for, and what it \
 cannot show. `python -m benchmarks.pictures` makes this page anew from the exported champions.
+"""
+NETRON = """
+### Its graph in Netron
+
+`python export/to_onnx.py --picture`
+
+![The exported graph, node by node]({picture})
+
+Look for the normalisation, which comes first, and for the names: each node's and value's says \
+what it does. It cannot show the weights; `--view` opens the graph, where a click shows them.
 """
 MEASURED = """
 ## Over many starts and seeds
@@ -115,7 +125,20 @@ def chapter(source: Source) -> str:
         lines.append(f"\n### {CHAPTERS[folder]}\n")
         for entry in entries:
             lines.append(f"\n{shown(source, entry)}\n\n{entry['look']} {entry['limit']}\n")
-    return "".join(lines)
+    return "".join([*lines, NETRON.format(picture=graph(task))])
+
+
+def graph(task: str) -> str:
+    """Let Netron draw the graph of the task's champion; return where the picture is."""
+    from export import netron_view
+
+    target = IMAGES / task / "netron.svg"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{task}.onnx"
+        champion = versions.find(f"models:/{task}-onnx@{versions.CHAMPION}")
+        path.write_bytes(artifacts.onnx_graph(champion))
+        target.write_text(netron_view.picture(path))
+    return str(target.relative_to(GALLERY.parent))
 
 
 def shown(source: Source, entry: Mapping[str, Any]) -> str:

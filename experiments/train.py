@@ -75,7 +75,7 @@ def train(request: Request) -> None:
         exam = examine(job, net, facts, logits, run)
         known = evidence.gather(job, net, kept, facts, measured, logits, exam)
         net = net.cpu().eval()
-        version = register(job, net, {**known, "proof": prove(job, net), "run_id": run.id}, run.id)
+        version = register(job, net, known, run.id)
         promoted, reason = promote(job, version)
         card.publish(versions.find(version.uri))
         run.tags({"registered": version, "promoted": promoted, "promotion_reason": reason})
@@ -190,16 +190,17 @@ def prove(job: Job, net: nn.Module) -> dict[str, Any]:
         return {**proof.NONE, "parity": f"not proven: {why}"}
 
 
-def register(job: Job, net: Any, metadata: Mapping[str, Any], run_id: str) -> Version:
-    """Register the net with all that is needed to rebuild, judge and export it; once a run.
+def register(job: Job, net: Any, known: Mapping[str, Any], run_id: str) -> Version:
+    """Prove and register the net with all that rebuilds, judges and exports it; once a run.
 
     Args:
-        metadata: its evidence, JSON-able.
+        known: its evidence but for the proof, JSON-able.
     """
     from experiments import evidence
 
     if (earlier := versions.registered_by(run_id, job.task.name)) is not None:
         return earlier
+    metadata = {**known, "proof": prove(job, net), "run_id": run_id}
     example, tags = job.splits.test.x[:2], evidence.searched(metadata)
     return artifacts.register_torch(net, job.task.name, example, metadata, tags)
 

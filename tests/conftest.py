@@ -160,6 +160,7 @@ def serving(
             process.wait(60)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of the one checkout in one process, however many processes there are."""
     for item in items:

@@ -200,5 +200,5 @@ def test_netrons_picture_lies_beside_the_version(trained: Path, run: Command, ch
     assert "architecture.svg" in json.loads(version.tags["attached"])
     model = store.get_logged_model(version.source.removeprefix("models:/"))
     kept = Path(model.artifact_location.removeprefix("file://")) / "architecture.svg"
-    assert "probabilities" in kept.read_text() and "tanh" in kept.read_text()
+    assert "probabilities" in kept.read_text() and "hidden" in kept.read_text()
     assert "each file as it was registered" in run("python -m experiments.registry verify").stdout

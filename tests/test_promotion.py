@@ -1,17 +1,20 @@
 """Who becomes champion: every gate, its bound from both sides, and the reason that is given."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from experiments import promotion
+from experiments import promotion, tasks, train
 from experiments.calibration import Reliability
 from experiments.chance import interval, mcnemar
 from experiments.corruptions import CORRUPTIONS
 from experiments.promotion import judge
 from experiments.robustness import Card, Refusal
+from experiments.tasks import gate
 
 PROOF = {"holds": True, "parity": "all the same", "bytes": 100_000, "latency_ms": 1.0}
 
@@ -212,3 +215,16 @@ def test_intervals_are_wilsons() -> None:
     half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     assert interval(9967, n) == pytest.approx((centre - half, centre + half), abs=1e-7)
     assert interval(0, 10)[0] == 0 and interval(10, 10)[1] == 1
+
+
+def test_what_cannot_be_proven_costs_the_promotion_and_no_training() -> None:
+    task, splits = tasks.get("gate"), gate.load(gate.GateOptions())
+
+    def fails(net: object, x: object) -> dict:
+        raise RuntimeError("no such operator\nand more")
+
+    job = SimpleNamespace(task=replace(task, outputs=fails), splits=splits)
+    found = train.prove(job, gate.network(inputs=2, nets=(16,)))
+    assert found["parity"] == "not proven: no such operator" and not found["holds"]
+    verdict = judge(version(0) | proof(**found), None, never)
+    assert not verdict.passed and verdict.reason == "parity: not proven: no such operator"

@@ -11,7 +11,8 @@ from experiments.chance import interval
 from experiments.gallery import Gallery
 from experiments.plots import style
 from experiments.tasks.base import Exhibit
-from experiments.tracking import NullRun, Record, Version
+from experiments.tracking import NullRun, Record
+from experiments.versions import Version
 from tests.conftest import Command, client
 
 REPORT = "mlflow run . -e report --env-manager local"

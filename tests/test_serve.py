@@ -68,7 +68,7 @@ def test_a_champion_that_is_not_exported_is_noted(
     store = client(trained)
     assert find_predictors("onnxruntime", [])[1] == {}
     former = store.get_model_version_by_alias("gate", "champion")
-    newer = store.create_model_version("gate", former.source, former.run_id)
+    newer = store.create_model_version("gate", former.source, former.run_id, dict(former.tags))
     store.set_registered_model_alias("gate", "champion", newer.version)
     try:
         predictors, notes = find_predictors("onnxruntime", [])
@@ -210,8 +210,8 @@ def test_surface_points_upwards_and_to_the_right() -> None:
         ("--port 99999", "99999 is not in the range"),
         ("--model absent.onnx", "absent.onnx: there is no such model file"),
         ("--model README.md", "expected an ONNX model"),
-        ("--model models:/mnist/1", "mnist version 1 holds no ONNX file"),
-        ("--backend torch --model models:/mnist-onnx/1", "holds no torch program"),
+        ("--model models:/mnist/1", "mnist version 1 was registered without model.onnx"),
+        ("--backend torch --model models:/mnist-onnx/1", "registered without data/model.pt2"),
         ("--model gate.onnx gate.onnx", "of task gate, which is named twice"),
         ("--host ::1", "expected a name or an IPv4 address"),
         ("--backend torch --model model.onnx", "the torch backend takes models:/NAME/VERSION"),
