@@ -79,7 +79,7 @@ def command(
             bundles.write(bundle, made.raw, text, made.examples, version.name)
         write(made, canvas, with_canvas == "merged", out)
         if picture:
-            attach_picture(registered, out)
+            attach_picture(registered, made.raw)
     click.echo(f"{out}: {version} in {out.stat().st_size:,} bytes, {precision}; {made.parity}.")
     click.echo(f"Registered as {registered}. Look at it: netron {out}")
     if view:
@@ -179,15 +179,16 @@ def _registered(made: "Exported", version: "Version", sha256: str) -> "Version":
     )
 
 
-def attach_picture(registered: "Version", path: Path) -> None:
+def attach_picture(registered: "Version", raw: bytes) -> None:
     """Let Netron draw the graph in a browser, and lay the SVG beside the version's model."""
     import tempfile
 
     from export import netron_view
 
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "architecture.svg"
-        picture.write_text(netron_view.picture(path))
+        graph, picture = Path(folder) / "model.onnx", Path(folder) / "architecture.svg"
+        graph.write_bytes(raw)
+        picture.write_text(netron_view.picture(graph))
         versions.attach(registered, picture)
 
 
