@@ -41,8 +41,8 @@ NETRON = """
 
 ![The exported graph, node by node]({picture})
 
-Look for the normalisation, which comes first, and for the names: each node's and value's says \
-what it does. It cannot show the weights; `--view` opens the graph, where a click shows them.
+Look for the names: each says what its node does; a picture's normalisation comes first. It \
+cannot show the weights; `--view` opens the graph, where a click shows them.
 """
 MEASURED = """
 ## Over many starts and seeds
