@@ -160,14 +160,6 @@ def serving(
             process.wait(60)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the marks are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of the one checkout in one process, however many processes there are."""
-    for item in items:
-        if "checkout" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("checkout"))
-
-
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's path; without one the test is skipped, but never in CI."""

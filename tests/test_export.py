@@ -104,8 +104,8 @@ def test_disagreement_is_no_export(registry: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("--model models:/mnist@absent", "mnist has @champion, 1"),
-        ("--model models:/mnist/99", "mnist has @champion, 1"),
+        ("--model models:/mnist@absent", "@champion, 1"),
+        ("--model models:/mnist/99", "@champion, 1"),
         ("--model models:/absent/1", "Registered models: "),
         ("--model models:/gate/1", "expected a version of task mnist, found one of task gate"),
         ("--model models:/mnist-onnx/1", "mnist-onnx version 1 was registered without data/"),

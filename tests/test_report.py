@@ -182,7 +182,7 @@ def test_two_versions_stand_side_by_side(trained: Path, run: Command) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("-P model=models:/mnist/99", "There is no models:/mnist/99. mnist has @champion, 1"),
+        ("-P model=models:/mnist/99", "There is no models:/mnist/99. mnist has @c"),
         ("-P model=models:/mnist-onnx/1", "expected a version that was trained here"),
         ("-P model=models:/gate/1 -P against=models:/mnist/1", "another version of gate"),
         ("-P model=models:/gate/1 -P against=models:/gate/1", "found the same"),
