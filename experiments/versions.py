@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -241,18 +241,23 @@ def hashed(folder: Path) -> dict[str, str]:
 
 def changes(version: Version) -> list[str]:
     """Return, in a few words each, which files are not what was registered or laid beside."""
-    if not version.files:
-        return ["registered without hashes, by another program or an earlier state of this one"]
-    try:
-        return list(hashes.changes(version.files | version.attached, hashed(folder(version))))
-    except UserError as error:
-        return [str(error)]
+    return _changes(version, version.files | version.attached, set())
 
 
 def damages(version: Version) -> list[str]:
     """Return the changes of what the version was registered with, which spoil it."""
-    beside = tuple(f"{path} " for path in version.attached.keys() - version.files.keys())
-    return [change for change in changes(version) if not change.startswith(beside or ("\n",))]
+    return _changes(version, version.files, version.attached.keys() - version.files.keys())
+
+
+def _changes(version: Version, known: Mapping[str, str], but: Set[str]) -> list[str]:
+    """Return how the version's files, `but` for these, differ from those that are `known`."""
+    if not version.files:
+        return ["registered without hashes, by another program or an earlier state of this one"]
+    try:
+        found = hashed(folder(version))
+    except UserError as error:
+        return [str(error)]
+    return list(hashes.changes(known, {path: found[path] for path in found.keys() - but}))
 
 
 def registered_by(run_id: str, name: str) -> Version | None:

@@ -9,13 +9,12 @@ from pathlib import Path
 if not __package__:  # started as a script, from any folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import hashlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments import artifacts, card, cli, moves, outfile, tasks, tracking, versions
+from experiments import artifacts, card, cli, hashes, moves, outfile, tasks, tracking, versions
 from experiments.errors import UserError
 from experiments.versions import CHAMPION
 from export import convert
@@ -135,7 +134,7 @@ def write(made: "Exported", canvas: "onnx.ModelProto | None", merged: bool, out:
 
 def register(made: "Exported", version: "Version", run: "Recorder") -> "Version":
     """Register the graph, once, tie it to the torch version by tags, and write both cards."""
-    sha256 = hashlib.sha256(made.raw).hexdigest()
+    sha256 = hashes.of_bytes(made.raw)
     key = moves.ONNX + ("" if made.precision == "fp32" else f".{made.precision}")
     registered = _same_graph(version, key, sha256) or _registered(made, version, sha256)
     row = asdict(made.parity) | {"accuracy": made.accuracy, "bytes": len(made.raw)}
