@@ -233,7 +233,10 @@ def exhibits(trained: Trained) -> Iterator[Exhibit]:
 
 
 def calibrate(net: nn.Module, val: Split) -> dict[str, float]:
-    """Set the temperature; return it, and the score below which a picture is no digit."""
+    """Set the temperature; return it, and the score below which a picture is no digit.
+
+    `refused_digits` is the share of validation digits that this refuses by mistake.
+    """
     from experiments import calibration, robustness
     from experiments.metrics import predict
 
@@ -242,7 +245,12 @@ def calibrate(net: nn.Module, val: Split) -> dict[str, float]:
     temperature = calibration.temperature(logits, val.y.cpu().numpy())
     net.get_buffer("temperature").fill_(temperature)
     scores = robustness.of_net(outputs, net)(val.x.cpu().numpy())["score"]
-    return {"temperature": temperature, "score_threshold": robustness.threshold(scores)}
+    threshold = robustness.threshold(scores)
+    return {
+        "temperature": temperature,
+        "score_threshold": threshold,
+        "refused_digits": float((scores < threshold).mean()),
+    }
 
 
 def examine(
