@@ -228,6 +228,7 @@ def test_calibration_sets_temperature_and_threshold(small) -> None:
     torch.testing.assert_close(after["logits"] * facts["temperature"], before)
     refused = (after["score"] < facts["score_threshold"]).float().mean().item()
     assert refused == pytest.approx(robustness.REFUSED, abs=1 / len(val.x))
+    assert facts["refused_digits"] == pytest.approx(refused)
 
 
 def test_a_run_logs_its_robustness_card(trained, store) -> None:
