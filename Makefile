@@ -1,4 +1,4 @@
-# make setup | doctor | train | test | ui | export | serve | check | bench      (everything sets up what it needs)
+# make setup | doctor | train | test | ui | export | serve | space | check | bench      (everything sets up what it needs)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := $(CURDIR)/.venv
 export VIRTUAL_ENV := $(VENV)
@@ -7,7 +7,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 TASK ?= mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor train test ui export serve check bench
+.PHONY: help setup doctor train test ui export serve space check bench
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
@@ -47,6 +47,9 @@ export: setup  ## the champion to model.onnx: make export, or make export TASK=g
 
 serve: setup  ## the Gradio page on http://127.0.0.1:7860
 	python serve/app.py
+
+space: setup  ## a folder that runs as a Hugging Face Space: space/
+	python -m export.space
 
 bench: setup  ## measure everything that takes minutes, and write it into the README
 	python -m benchmarks.bench

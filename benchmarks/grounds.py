@@ -18,7 +18,7 @@ from benchmarks import record
 from experiments import cli
 from experiments.data import mnist
 from experiments.robustness import in_batches
-from serve import ink
+from serve.digit import ink
 from serve.predictor import OnnxPredictor
 
 Random = np.random.Generator

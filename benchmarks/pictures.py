@@ -1,33 +1,26 @@
 """The gallery and the README's pictures, from what is trained: python -m benchmarks.pictures
 
 Needs a champion of each task, exported, the packages of tests/requirements.txt, and chromium.
-The page is served and drawn on by a real browser; the figures are the champions' own, made smaller.
+The figures are the champions' own, made smaller; those of the page are `page_pictures`'s.
 """
 
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
 
-from benchmarks import record
+from benchmarks import page_pictures, record
+from benchmarks.shrunk import IMAGES, shrink
 from experiments import artifacts, cli, versions
-from experiments.errors import UserError
 from experiments.paths import ROOT
-from experiments.report_page import CHAPTERS, Source, webp
+from experiments.report_page import CHAPTERS, Source
 
-IMAGES, GALLERY = ROOT / "docs" / "images", ROOT / "docs" / "gallery.md"
+GALLERY = ROOT / "docs" / "gallery.md"
 TASKS = {"gate": "Logic gates", "mnist": "Handwritten digits"}
-WIDTH, QUALITY = 900, 88  # pixels, and WebP's measure: enough to read, small to keep
 HEAD = """# Gallery
 
 What one training of each task leaves behind, in the order of their reports. \
@@ -61,19 +54,40 @@ curves'. It cannot show other learning rates, or what a longer training would do
 Look for the cross where half is lost, and how far below FGSM PGD lies. It cannot show stronger \
 attacks, nor changes that people would make.
 """
-THREE = [
-    (0.32, 0.25),
-    (0.5, 0.17),
-    (0.65, 0.3),
-    (0.5, 0.46),
-    (0.68, 0.62),
-    (0.52, 0.82),
-    (0.3, 0.72),
-]
+PAGE = """
+## The page
+
+`python serve/app.py`; these by `python -m benchmarks.page_pictures`
+
+![The Digit tab: a drawn 3, the bars of all ten digits, and what it saw](images/page-digit.webp)
+
+Look for the step from the drawing to 28x28 pixels: that is all the network is given. It cannot \
+show how quickly the answer follows each stroke.
+
+![The layers of the digit network at work on a 2](images/page-inside.webp)
+
+Look for the channels that follow one edge of the strokes. It cannot show what a channel means: \
+nobody has named them.
+
+![Three digits side by side, read as a number, on a narrow dark screen](images/page-number.webp)
+
+Look for the digits one by one below the number. Digits that touch are taken for one.
+
+![The Gate tab: XOR as it was trained in the page, and a circuit](images/page-gate.webp)
+
+Look for the dashed lines, where a hidden unit changes its mind, and for the share of starts that \
+fail. It cannot show the course of training, which the page plays.
+
+![The Model tab: the version that is served, its curves and its network](images/page-model.webp)
+
+Look for the gap between training and validation: training sees warped digits, so it has the \
+harder task. It cannot show other versions, which the page can open.
+"""
 
 
 @click.command("benchmarks.pictures")
-def command() -> None:
+@click.pass_context
+def command(context: click.Context) -> None:
     """Write docs/gallery.md and docs/images."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name in TASKS:
@@ -81,24 +95,9 @@ def command() -> None:
     with tempfile.TemporaryDirectory() as folder:
         champions = [versions.find(f"models:/{name}@{versions.CHAMPION}") for name in TASKS]
         sources = [Source.of(each, Path(folder) / each.name) for each in champions]
-        GALLERY.write_text(HEAD + "".join(map(chapter, sources)) + MEASURED)
+        GALLERY.write_text(HEAD + "".join(map(chapter, sources)) + MEASURED + PAGE)
     measured()
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise UserError("chromium is needed for the screenshots; Debian has it as a package.")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "serve/app.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1000, "height": 1060})
-            screenshots(page, f"http://127.0.0.1:{port}")
-    finally:
-        server.terminate()
+    context.invoke(page_pictures.command)
 
 
 def measured() -> None:
@@ -154,54 +153,6 @@ def shown(source: Source, entry: Mapping[str, Any]) -> str:
         target = shrink(file.read_bytes(), target)
     alt = " ".join((entry["title"] or entry["name"]).split())
     return f"![{alt}]({target.relative_to(GALLERY.parent)})"
-
-
-def screenshots(page: Page, url: str) -> None:
-    """Draw a 3 on the Digit tab and switch the XOR gate, and keep what is seen."""
-    wait_for(url)
-    page.goto(url)
-    page.wait_for_selector("#pad button[aria-label=Brush].highlight")
-    page.wait_for_timeout(1000)
-    box = page.locator("#pad canvas").first.bounding_box()
-    assert box is not None
-    side = min(box["width"], box["height"])
-    left, top = box["x"] + (box["width"] - side) / 2, box["y"] + (box["height"] - side) / 2
-    for index, (x, y) in enumerate(THREE):
-        page.mouse.move(left + x * side, top + y * side, steps=10)
-        if index == 0:
-            page.mouse.down()
-    page.mouse.up()
-    page.wait_for_selector("#digit-answer .answer b")
-    page.wait_for_timeout(1000)
-    keep(page, "page-digit")
-    page.get_by_role("tab", name="Gate").click()
-    page.get_by_label("Input b").check()
-    page.wait_for_timeout(1500)
-    keep(page, "page-gate")
-
-
-def keep(page: Page, name: str) -> None:
-    """Save what the page shows as docs/images/NAME.webp."""
-    shrink(page.screenshot(), IMAGES / name)
-
-
-def shrink(png: bytes, target: Path) -> Path:
-    """Keep a picture small, and return where: TARGET with another ending."""
-    kept = target.with_suffix(".webp")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_bytes(webp(png, WIDTH, QUALITY))
-    return kept
-
-
-def wait_for(url: str) -> None:
-    """Return once `url` answers; give up after a minute."""
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(url).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise UserError(f"the page did not answer at {url}.")
 
 
 if __name__ == "__main__":

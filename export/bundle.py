@@ -47,7 +47,7 @@ def write(folder: Path, raw: bytes, card: str, examples: np.ndarray, name: str) 
         for path, content in files.items():
             (beside / path).parent.mkdir(parents=True, exist_ok=True)
             (beside / path).write_bytes(content)
-        _swap(beside, folder)
+        swap(beside, folder)
     except OSError as error:
         raise UserError(f"bundle: {folder} cannot be written ({error.strerror}).") from error
     finally:
@@ -79,7 +79,7 @@ def _is_bundle(folder: Path) -> bool:
     return "model.onnx" in listed and there <= listed
 
 
-def _swap(made: Path, folder: Path) -> None:
+def swap(made: Path, folder: Path) -> None:
     """Give `made` the name `folder`; what has had it goes, but only after that."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)

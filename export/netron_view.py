@@ -43,7 +43,7 @@ def view(path: Path) -> None:
     _check(path)
     with (
         tempfile.TemporaryDirectory() as folder,  # Netron serves all that lies beside the file
-        _serving(Path(shutil.copy(path, folder))) as url,
+        serving(Path(shutil.copy(path, folder))) as url,
     ):
         click.echo(f"Netron shows {path} at {url}; Ctrl-C ends it.")
         webbrowser.open(url)
@@ -121,7 +121,7 @@ def _draw(path: Path) -> str:
         )
     try:
         with (
-            _serving(path) as url,
+            serving(path) as url,
             sync_playwright() as playwright,
             closing(playwright.chromium.launch(executable_path=browser, args=QUIET)) as chromium,
         ):
@@ -151,7 +151,7 @@ def _export(page: Page) -> str:
 
 
 @contextmanager
-def _serving(path: Path) -> Iterator[str]:
+def serving(path: Path) -> Iterator[str]:
     """Serve Netron with the graph on a free port of this machine; yield the address."""
     import netron  # type: ignore[import-untyped]
 

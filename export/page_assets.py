@@ -12,7 +12,7 @@ from experiments.data import mnist
 from experiments.outfile import write
 from export import canvas
 
-SERVE = Path(__file__).resolve().parents[1] / "serve"
+TAB = Path(__file__).resolve().parents[1] / "serve" / "digit"
 ENLARGED = 5  # pixels of an example picture for each pixel of MNIST
 
 
@@ -33,11 +33,11 @@ def examples() -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Write the files into serve/."""
-    write(canvas_graph(), SERVE / "canvas.onnx")
-    (SERVE / "examples").mkdir(exist_ok=True)
+    """Write the files into serve/digit/."""
+    write(canvas_graph(), TAB / "canvas.onnx")
+    (TAB / "examples").mkdir(exist_ok=True)
     for name, picture in examples().items():
-        Image.fromarray(picture).save(SERVE / "examples" / name, optimize=True)
+        Image.fromarray(picture).save(TAB / "examples" / name, optimize=True)
 
 
 if __name__ == "__main__":

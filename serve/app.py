@@ -7,31 +7,31 @@ import os
 import sys
 from pathlib import Path
 
-if not __package__:  # started as a script, from any folder
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if not __package__:  # started as a script, from any folder: this file's own gives way to the root
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import atexit
+import inspect
 import socket
-from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from experiments import cli
 from experiments.errors import UserError
+from experiments.paths import CORRECTIONS
+from serve.texts import page as say
 
 if TYPE_CHECKING:
     import gradio
 
-    from serve.predictor import Predictor
-
-TABS = {"mnist": ("Digit", "serve.digit_tab"), "gate": ("Gate", "serve.gate_tab")}
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - only if asked for, and said aloud
-# The pad starts, and comes back from a clear, without a tool: take the brush whenever none is.
-BRUSH = """() => setInterval(() => {
-    if (!document.querySelector('#pad button.highlight'))
-        document.querySelector('#pad button[aria-label=Brush]')?.click();
-}, 250)"""
+TASKS = ("mnist", "gate")  # that the page has tabs for
+LARGEST = "10mb"  # of an uploaded file
+PLATFORM = "https://huggingface.co"  # shows the page of a Space in a frame
+SESSIONS = 500  # of browsers, that are remembered: each takes 0.1 MB
 
 
 @click.command("serve.app", context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,20 +50,108 @@ BRUSH = """() => setInterval(() => {
     metavar="PATH ...",
     help="ONNX files, or registered versions (models:/NAME/VERSION).  [default: the champions]",
 )
+@click.option(
+    "--auth",
+    metavar="USER:PASSWORD",
+    envvar="PAGE_AUTH",
+    help="Ask for it; needed when --host is not this machine's own. Or in PAGE_AUTH.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which browsers may call the page, beside --host; may be repeated.",
+)
+@click.option(
+    "--corrections/--no-corrections",
+    default=True,
+    show_default=True,
+    help="Keep what people say that a drawing was, on this machine's disk.",
+)
 @click.argument("more", nargs=-1, metavar="")
-def command(
-    backend: str, host: str, port: int, models: tuple[str, ...], more: tuple[str, ...]
-) -> None:
+def command(models: tuple[str, ...], more: tuple[str, ...], **options: Any) -> None:
     """Serve the page; without --model, the champion of each task."""
     if more and not models:
-        raise UserError(f"expected options only, found {more[0]!r}; name model files by --model.")
+        raise UserError(say.OPTIONS_ONLY.format(found=more[0]))
+    run([*models, *more], **options)
+
+
+def run(
+    models: Sequence[str],
+    *,
+    backend: str = "onnxruntime",
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    auth: str | None = None,
+    allowed_hosts: Sequence[str] = (),
+    corrections: bool = True,
+    public: bool = False,
+) -> None:
+    """Serve the page until it is interrupted.
+
+    Args:
+        models: ONNX files or registered versions; none: the champions.
+        auth: USER:PASSWORD that everybody must know.
+        allowed_hosts: names by which browsers may call the page, beside `host`.
+        corrections: whether to keep them.
+        public: let anybody in, wherever it listens; for a platform that does the rest.
+
+    Raises:
+        UserError: a model that was asked for cannot be served, or the page cannot listen there.
+    """
+    from serve.model.shelf import Shelf
+    from serve.web import doors
+
     check_host(host)
-    predictors, notes = find_predictors(backend, [*models, *more])
-    if not predictors:
-        raise UserError(" ".join(notes.values()))
-    for line in (*(f"Serving {p.title}." for p in predictors.values()), *notes.values()):
+    if not public:
+        doors.check_exposure(host, auth, allowed_hosts)
+    pending = Shelf.begin(models, backend, TASKS)
+    with quick_import():
+        import gradio  # noqa: F401
+
+    from serve import page
+    from serve.digit.keeping import Keeper
+    from serve.web import api
+
+    doors.no_outside()
+    shelf = pending.finish()
+    if not shelf.first:
+        raise UserError(" ".join(dict.fromkeys(shelf.notes.values())))
+    shelf.local = doors.loopback(host)
+    for task in shelf.first:
+        click.echo(say.SERVING.format(title=shelf.get(shelf.first[task]).title))
+    for line in dict.fromkeys(shelf.notes.values()):
         click.echo(line)
-    serve(build(predictors, notes), host, port)
+    built = page.build(shelf, Keeper(CORRECTIONS) if corrections else None)
+    api.sentences(built)
+    hosts, framers = [host, *allowed_hosts], ("'self'", *([PLATFORM] if public else []))
+    launch(built, host, port, api.app_kwargs(shelf, shelf.first, hosts, auth, framers))
+
+
+@contextmanager
+def quick_import() -> Iterator[None]:
+    """Let Gradio be imported without its writing a stub beside each of its components.
+
+    It does so at every import, which is half of the time that takes; a component whose file is
+    not to be found has none. Without matplotlib, with which the page draws nothing, Gradio does
+    not import it at the first event.
+    """
+
+    def unknown(_: object) -> NoReturn:
+        raise OSError
+
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    if "GRADIO_TEMP_DIR" not in os.environ:  # uploads: of this page alone, and gone with it
+        folder = tempfile.TemporaryDirectory(prefix="page-")
+        atexit.register(folder.cleanup)
+        os.environ["GRADIO_TEMP_DIR"] = folder.name
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    known, inspect.getfile = inspect.getfile, unknown  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        inspect.getfile = known
 
 
 def check_host(host: str) -> None:
@@ -71,121 +159,33 @@ def check_host(host: str) -> None:
     try:
         socket.gethostbyname(host)  # IPv4, as all that Gradio can listen on
     except OSError:
-        raise UserError(
-            f"host: expected a name or an IPv4 address of this machine, found {host!r}."
-        ) from None
+        raise UserError(say.NO_SUCH_HOST.format(host=host)) from None
 
 
-def find_predictors(
-    backend: str, models: list[str]
-) -> tuple[dict[str, "Predictor"], dict[str, str]]:
-    """Return task -> predictor, and task -> a sentence where a model is missing or not the newest.
-
-    Raises:
-        UserError: a model that was asked for by name cannot be served.
-    """
-    predictors: dict[str, Predictor] = {}
-    notes: dict[str, str] = {}
-    for model in models:
-        predictor = _open(backend, model)
-        if predictor.task not in TABS or predictor.task in predictors:
-            why = "has no tab on the page" if predictor.task not in TABS else "is named twice"
-            raise UserError(f"model: {model} is of task {predictor.task}, which {why}.")
-        predictors[predictor.task] = predictor
-    for task in TABS if not models else ():
-        try:
-            predictors[task] = _champion(backend, task, notes)
-        except UserError as error:
-            notes[task] = str(error)
-    return predictors, notes
-
-
-def _champion(backend: str, task: str, notes: dict[str, str]) -> "Predictor":
-    """Return the task's champion; note it if the exported one is not the present one."""
-    from experiments import versions
-
-    train, export = (h.format(task=task) for h in (cli.HOW_TO_TRAIN, cli.HOW_TO_EXPORT))
-    name = f"models:/{task}@{versions.CHAMPION}"
-    champion = versions.find(name, train if backend == "torch" else f"{train} && {export}")
-    if backend == "torch":
-        return _open(backend, name)
-    exported = versions.find(f"models:/{task}-onnx@{versions.CHAMPION}", export)
-    if exported.tags.get("torch_model") != champion.uri:
-        notes[task] = f"The champion is {champion}, which is not exported yet: {export}"
-    return _open(backend, exported.uri)
-
-
-def _open(backend: str, model: str) -> "Predictor":
-    registered = model.startswith("models:/")
-    if backend == "torch":
-        if not registered:
-            raise UserError(
-                f"model: the torch backend takes models:/NAME/VERSION, found {model!r}; "
-                "serve a file with --backend onnxruntime."
-            )
-        from experiments import versions
-        from serve.torch_backend import TorchPredictor
-
-        version = versions.find(model)
-        if "task" not in version.metadata:
-            raise UserError(f"model: {version} was not registered by this project's train.")
-        return TorchPredictor(version)
-    from serve.predictor import OnnxPredictor
-
-    if registered:
-        from experiments import artifacts, versions
-
-        version = versions.find(model)
-        return OnnxPredictor(Path(version.uri), artifacts.onnx_graph(version))
-    return OnnxPredictor(Path(model))
-
-
-def build(predictors: Mapping[str, "Predictor"], notes: Mapping[str, str]) -> "gradio.Blocks":
-    """Return the page: a tab for each task, with a sentence in it where something is amiss."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+def launch(page: "gradio.Blocks", host: str, port: int, app_kwargs: dict[str, Any]) -> None:
+    """Serve `page` until it is interrupted."""
     import gradio as gr
 
-    with gr.Blocks(title="Gates and digits") as page:
-        gr.Markdown("# Gates and digits\nSmall neural networks that you can look into.")
-        for task, (name, module) in TABS.items():
-            with gr.Tab(name, id=task):
-                if task in predictors:
-                    import_module(module).build(predictors[task])
-                    gr.Markdown(f"Model: {predictors[task].title}")
-                if task in notes or task not in predictors:
-                    gr.Markdown(notes.get(task, "No model of this task is served."))
-        page.load(None, js=BRUSH)
-    return page
+    from serve.page import looks
 
-
-def serve(page: "gradio.Blocks", host: str, port: int) -> None:
-    """Serve `page` until it is interrupted; only requests for this host's names are answered."""
-    import gradio as gr
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-
-    from serve.markup import CSS
-
-    names = ["*"] if host == EVERYWHERE else ["127.0.0.1", "localhost", host]
     try:
         page.launch(
             server_name=host,
             server_port=port,
             quiet=True,
             prevent_thread_lock=True,
-            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-            css=CSS,
+            theme=gr.themes.Default(
+                primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]
+            ),
+            css=looks(),
             footer_links=[],
-            max_file_size="10mb",
-            app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=names)]},
+            max_file_size=LARGEST,
+            state_session_capacity=SESSIONS,
+            app_kwargs=app_kwargs,
         )
     except OSError:
-        raise UserError(
-            f"port {port} on {host} is taken, or not yours to use; choose another with --port."
-        ) from None
-    if host == EVERYWHERE:
-        click.echo("Anyone who reaches this machine can use the page.")
-    click.echo(f"Open http://{host}:{port} (Ctrl-C ends it)")
+        raise UserError(say.PORT_TAKEN.format(port=port, host=host)) from None
+    click.echo(say.OPEN.format(url=f"http://{host}:{port}"))
     page.block_thread()
 
 

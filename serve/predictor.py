@@ -21,12 +21,18 @@ class Predictor(Protocol):
         labels: what the columns of `probabilities` stand for.
         facts: what else the model says of itself.
         title: which version this is, for people.
+        key: which version this is, for programs.
+        graph: the ONNX file's bytes; empty if it is none.
+        metadata: what the graph says of itself, as text; empty if it is none.
     """
 
     task: str
     labels: list[str]
     facts: Mapping[str, Any]
     title: str
+    key: str
+    graph: bytes
+    metadata: Mapping[str, str]
 
     def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return the graph's outputs by name for x [B, ...], in the dtype the task asks for."""
@@ -42,7 +48,8 @@ class OnnxPredictor:
     """
 
     def __init__(self, path: Path, raw: bytes | None = None) -> None:
-        self._session = open_session(path, raw)
+        self.graph = read(path) if raw is None else raw
+        self._session = open_session(path, self.graph)
         about = self._session.get_modelmeta().custom_metadata_map
         missing = [key for key in ("task", "labels", "facts") if key not in about]
         if missing:
@@ -50,9 +57,11 @@ class OnnxPredictor:
                 f"{path}: expected a model written by export/to_onnx.py, found one without "
                 f"{', '.join(missing)} in its metadata; export it anew."
             )
+        self.metadata: Mapping[str, str] = about
         self.task = about["task"]
         self.labels: list[str] = json.loads(about["labels"])
         self.facts: Mapping[str, Any] = json.loads(about["facts"])
+        self.key = str(path)
         self.title = f"{about.get('torch_model', path.name).removeprefix('models:/')}, onnxruntime"
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -68,7 +77,7 @@ def open_session(path: Path, raw: bytes | None = None) -> onnxruntime.InferenceS
     Raises:
         UserError: there is no such file, or it is no ONNX graph that onnxruntime can run.
     """
-    raw = _read(path) if raw is None else raw
+    raw = read(path) if raw is None else raw
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # one digit is too little work to share
     try:
@@ -80,7 +89,12 @@ def open_session(path: Path, raw: bytes | None = None) -> onnxruntime.InferenceS
         ) from error
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """Return the bytes of a model file.
+
+    Raises:
+        UserError: there is none, or it is too large.
+    """
     if not path.is_file():
         raise UserError(
             f"{path}: there is no such model file; make one with python export/to_onnx.py."

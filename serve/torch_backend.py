@@ -19,6 +19,8 @@ class TorchPredictor:
         self.task: str = stored["task"]
         self.labels: list[str] = stored["labels"]
         self.facts: Mapping[str, Any] = stored["facts"]
+        self.key, self.graph = version.uri, b""
+        self.metadata: Mapping[str, str] = {}
         self.title = f"{version.name}/{version.number}, torch"
 
     def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from benchmarks.grounds import GROUNDS, WAYS, on_ground, page
 from experiments.data.mnist import Mnist
-from serve import ink, paper
+from serve.digit import ink, paper
 from serve.predictor import open_session
 
 FEW = 50  # digits, at sizes that take their time

@@ -1,5 +1,7 @@
 """Behind the page: predictors, ink, markup, and the command's refusals."""
 
+import base64
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -11,7 +13,9 @@ import pytest
 from PIL import Image
 
 from experiments.errors import UserError
-from serve import gate_tab, ink, markup
+from serve.app import TASKS
+from serve.digit import ink, markup
+from serve.model.shelf import Shelf
 from serve.predictor import OnnxPredictor, Predictor
 from tests.conftest import Command, client, environment, free_port, serving
 
@@ -21,12 +25,10 @@ def predictors(
     request: pytest.FixtureRequest, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, Predictor]]:
     """Both tasks' champions on each backend: the contract below holds for all."""
-    from serve.app import find_predictors
-
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
-    found, problems = find_predictors(request.param, [])
-    assert problems == {}
-    yield found
+    shelf = Shelf.open([], request.param, TASKS)
+    assert shelf.notes == {}
+    yield {task: shelf.get(key) for task, key in shelf.first.items()}
 
 
 def test_predictor_reads_digits(predictors, digits) -> None:
@@ -62,21 +64,19 @@ def test_backends_agree(trained: Path, digits, monkeypatch: pytest.MonkeyPatch) 
 def test_a_champion_that_is_not_exported_is_noted(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from serve.app import find_predictors
-
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
     store = client(trained)
-    assert find_predictors("onnxruntime", [])[1] == {}
+    assert Shelf.open([], "onnxruntime", TASKS).notes == {}
     former = store.get_model_version_by_alias("gate", "champion")
     newer = store.create_model_version("gate", former.source, former.run_id, dict(former.tags))
     store.set_registered_model_alias("gate", "champion", newer.version)
     try:
-        predictors, notes = find_predictors("onnxruntime", [])
+        shelf = Shelf.open([], "onnxruntime", TASKS)
     finally:
         store.set_registered_model_alias("gate", "champion", former.version)
         store.delete_model_version("gate", newer.version)
-    assert predictors["gate"].title.startswith(f"gate/{former.version}")
-    assert "not exported yet: python export/to_onnx.py --task gate" in notes["gate"]
+    assert shelf.get(shelf.first["gate"]).title.startswith(f"gate/{former.version}")
+    assert "not exported yet: python export/to_onnx.py --task gate" in shelf.notes["gate"]
 
 
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:
@@ -102,17 +102,45 @@ def test_rubbish_is_refused_with_a_sentence(tmp_path: Path, trained: Path) -> No
         OnnxPredictor(tmp_path / "foreign.onnx")
 
 
+@pytest.mark.parametrize("value", [None, {}, ""])
+def test_an_empty_pad_has_no_ink(value) -> None:
+    assert not ink.from_pad(value).any()
+
+
 @pytest.mark.parametrize(
-    "drawing", [None, {}, {"layers": []}, {"layers": None}, {"layers": [None]}]
+    "value",
+    [
+        {"kind": "pen"},
+        {"kind": "pen", "data": 7},
+        {"kind": "file", "data": "data:image/png;base64,no picture"},
+        {"kind": "pen", "data": "data:image/png;base64,AAAA"},
+        "data:image/png;base64,AAAA",
+    ],
 )
-def test_nothing_drawn_is_no_ink(drawing) -> None:
-    assert not ink.from_drawing(drawing).any()
+def test_a_pad_with_rubbish_is_told(value) -> None:
+    with pytest.raises(UserError, match="no picture that can be read"):
+        ink.from_pad(value)
 
 
-def test_drawn_ink_is_the_layers_alpha() -> None:
-    layer = np.zeros((5, 4, 4), np.uint8)
-    layer[2, 3, 3] = 200
-    assert np.array_equal(ink.from_drawing({"layers": [layer]}), layer[..., 3])
+def on_pad(pixels: np.ndarray, kind: str) -> dict[str, str]:
+    """What the pad sends for RGBA pixels."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    address = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return {"kind": kind, "data": address}
+
+
+def test_drawn_ink_is_the_alpha_of_the_pad() -> None:
+    drawn = np.zeros((50, 40, 4), np.uint8)
+    drawn[20:30, 30:34, 3] = 200
+    assert np.array_equal(ink.from_pad(on_pad(drawn, "pen")), drawn[..., 3])
+    as_a_file = ink.from_pad(on_pad(drawn, "file"))
+    assert np.array_equal(as_a_file > 0, drawn[..., 3] > 0)
+
+
+def test_a_paper_larger_than_the_page_has_is_refused() -> None:
+    with pytest.raises(UserError, match="no picture that can be read"):
+        ink.from_pad(on_pad(np.zeros((2001, 10, 4), np.uint8), "pen"))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "CMYK", "I;16", "1"])
@@ -158,49 +186,9 @@ def test_examples_are_mnists_own(digits) -> None:
 def test_bars_keep_the_labels_order_and_mark_the_top() -> None:
     text = markup.bars(["a", "b", "<c>"], np.array([0.1, 0.7, 0.2]))
     assert re.findall(r"width:([\d.]+%)", text) == ["10.00%", "70.00%", "20.00%"]
-    assert "<b>b</b> with 70.0%" in text and text.count("bar top") == 1
+    assert "70.0%" in text and text.count("bar top") == 1
+    assert "bar top" not in markup.bars(["a", "b"], np.array([0.1, 0.9]), refused=True)
     assert "&lt;c&gt;" in text and "<c>" not in text
-
-
-class Known:
-    """A gate predictor whose probabilities are exact, to test the page's arithmetic."""
-
-    task, title = "gate", "exact"
-    labels: list[str] = ["and3"]  # noqa: RUF012
-    facts = {"truth_tables": {"and3": "00000001"}}  # noqa: RUF012
-
-    def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        return {"probabilities": (x > 0.5).all(1, keepdims=True).astype(np.float32)}
-
-
-def test_gate_of_three_inputs_holds_the_third_switch() -> None:
-    names = ["a", "b", "c"]
-    answer, table, surface = gate_tab.render(Known(), "and3", names, [True, True, True])
-    assert "a = 1, b = 1, c = 1 → and3 says <b>1</b>" in answer
-    assert table.count("✓") == 8 and table.count('class="present"') == 1
-    assert "c = 1" in surface
-    assert surface.count(f'fill="rgb{markup.ONE}"') == 1
-    off = gate_tab.render(Known(), "and3", names, [True, True, False])[2]
-    assert off.count(f'fill="rgb{markup.ONE}"') == 0
-
-
-def test_surface_points_upwards_and_to_the_right() -> None:
-    class FirstInput(Known):
-        labels = ["a"]  # noqa: RUF012
-        facts = {"truth_tables": {"a": "0011"}}  # noqa: RUF012
-
-        def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
-            return {"probabilities": (x[:, :1] > 0.5).astype(np.float32)}
-
-    pictures = []
-    real, markup_png = markup._png, lambda pixels: pictures.append(pixels) or ""
-    markup._png = markup_png
-    try:
-        gate_tab.render(FirstInput(), "a", ["a", "b"], [False, False])
-    finally:
-        markup._png = real
-    assert tuple(pictures[0][0, -1]) == tuple(pictures[0][-1, -1]) == markup.ONE
-    assert tuple(pictures[0][0, 0]) == tuple(pictures[0][-1, 0]) == markup.ZERO
 
 
 @pytest.mark.parametrize(
@@ -235,8 +223,9 @@ def test_taken_port_is_told(trained: Path, run: Command) -> None:
 
 def test_torch_stays_out_of_the_running_page(trained: Path, run: Command) -> None:
     code = (
-        "import sys; from serve.app import build, find_predictors; "
-        "build(*find_predictors('onnxruntime', [])); print('torch' in sys.modules)"
+        "import sys; from serve import page; from serve.model.shelf import Shelf; "
+        f"page.build(Shelf.open([], 'onnxruntime', {TASKS})); "
+        "print([name for name in ('torch', 'mlflow') if name in sys.modules])"
     )
     import subprocess
     import sys
@@ -249,4 +238,4 @@ def test_torch_stays_out_of_the_running_page(trained: Path, run: Command) -> Non
         text=True,
         check=True,
     )
-    assert result.stdout.strip().endswith("False")
+    assert result.stdout.strip().endswith("[]")

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from experiments.data import mnist
+from experiments.data.split import SPLIT_SEED, VAL_SHARE, stratified
 from experiments.errors import DataError
 from experiments.tasks.base import (
     Choice,
@@ -34,14 +35,12 @@ from experiments.tasks.base import (
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-VAL_SHARE = 1 / 12  # 5,000 of 60,000
 FEWEST = 24  # training digits that can be split: two for validation
 ARCHITECTURE = ("width", "stages", "depth", "fold", "hidden", "activation")
 WARPS = ("rotate", "scale", "shear", "shift")
 FAR = {"rotate": 25, "scale": 0.25, "shear": 0.3, "shift": 5}  # what `far` means
 LABELS = tuple("0123456789")
 DIGITS = len(LABELS)  # and the network's class of this number: no digit
-SPLIT_SEED = 0  # never the run's seed: validation accuracies of all runs compare
 
 
 @checked_dataclass(frozen=True)
@@ -143,18 +142,6 @@ def load(options: MnistOptions) -> Splits:
         digest=data.digest,
         canonical=not data.foreign,
     )
-
-
-def stratified(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return a bool mask [N] that holds `share` of each class of `labels`, drawn with `seed`."""
-    random = np.random.default_rng(seed)
-    mask = np.zeros(len(labels), bool)
-    rank = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        rank[members] = (random.permutation(len(members)) + 0.5) / len(members)
-    mask[np.argsort(rank, kind="stable")[: round(share * len(labels))]] = True
-    return mask
 
 
 def network(**config: Any) -> nn.Module:

@@ -1,0 +1,1 @@
+"""Every English sentence of the page, one file a tab."""

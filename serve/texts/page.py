@@ -1,0 +1,13 @@
+"""The page around the tabs."""
+
+TITLE = "Gates and digits"
+LEAD = "Small neural networks that you can look into."
+DIGIT, GATE, MODEL = "Digit", "Gate", "Model"
+SERVING = "Serving {title}."
+OPEN = "Open {url} (Ctrl-C ends it)"
+EVERYBODY = "Anyone who reaches this machine and knows the password can use the page."
+PORT_TAKEN = "port {port} on {host} is taken, or not yours to use; choose another with --port."
+NO_SUCH_HOST = "host: expected a name or an IPv4 address of this machine, found {host!r}."
+OPTIONS_ONLY = "expected options only, found {found!r}; name model files by --model."
+DIGIT_MODEL = "Digit model"
+GATE_MODEL = "Gate model"

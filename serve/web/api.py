@@ -1,0 +1,204 @@
+"""For programs: named endpoints among Gradio's, and two addresses beside them."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from fastapi.exceptions import RequestValidationError
+from gradio.utils import get_upload_folder
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from experiments.errors import UserError
+from serve.digit import ink
+from serve.texts import api as say
+from serve.web import doors
+from serve.web.meters import Meters
+
+if TYPE_CHECKING:
+    from serve.model.shelf import Shelf
+    from serve.predictor import Predictor
+
+VERSION = "1"  # of the endpoints' names and shapes; a change of them makes it 2
+
+
+def endpoints(shelf: "Shelf", first: Mapping[str, str]) -> dict[str, Callable[..., dict[str, Any]]]:
+    """Return name -> function of the endpoints.
+
+    Args:
+        shelf: of the models.
+        first: task -> key of the model that answers a request that names none.
+    """
+
+    def chosen(task: str, model: Any) -> "Predictor":
+        key = model or first.get(task)
+        if not isinstance(key, str):
+            raise UserError(say.NO_MODEL)
+        return shelf.get(key, task)
+
+    # gr.FileData makes Gradio's clients upload the file; what arrives is a dictionary.
+    def classify_digit(image: gr.FileData, model: str = "") -> dict[str, Any]:
+        return digit(chosen("mnist", model), _uploaded(image))
+
+    def evaluate_gate(gate: str, inputs: list[float], model: str = "") -> dict[str, Any]:
+        from serve.gate import tab as gate_tab
+
+        return gate_tab.evaluate(chosen("gate", model), gate, inputs)
+
+    return {"classify_digit": classify_digit, "evaluate_gate": evaluate_gate}
+
+
+def build(shelf: "Shelf", first: Mapping[str, str]) -> None:
+    """Put the endpoints into the open Gradio context, for its clients and its list of them."""
+    for name, function in endpoints(shelf, first).items():
+        about = say.ENDPOINTS[name]
+        gr.api(function, api_name=name, api_description=about, queue=False)
+
+
+def digit(predictor: "Predictor", path: Path) -> dict[str, Any]:
+    """Return what `/classify_digit` answers for the image file at `path`.
+
+    Raises:
+        UserError: it is no picture that can be read.
+    """
+    told = predictor(ink.to_image(ink.from_file(path)))
+    probabilities = [float(p) for p in told["probabilities"][0]]
+    likeliest = predictor.labels[int(told["probabilities"][0].argmax())]
+    score = float(told["score"][0]) if "score" in told else None
+    threshold = predictor.facts.get("score_threshold")
+    refused = score is not None and threshold is not None and score < threshold
+    return {
+        "label": None if refused else likeliest,
+        "digit": likeliest,
+        "probabilities": probabilities,
+        "score": score,
+        "threshold": threshold,
+        "refused_digits": predictor.facts.get("refused_digits"),
+        "model": predictor.title,
+    }
+
+
+def _uploaded(image: Any) -> Path:
+    """Return where an uploaded file lies.
+
+    Raises:
+        UserError: it is no file, or one that was not uploaded here.
+    """
+    given = image.get("path") if isinstance(image, Mapping) else None
+    if not isinstance(given, str):
+        raise UserError(say.NO_FILE.format(found=type(image).__name__))
+    try:
+        path = Path(given).resolve(strict=True)
+    except (OSError, ValueError) as error:
+        raise UserError(say.NOT_UPLOADED) from error
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
+        raise UserError(say.NOT_UPLOADED)
+    return path
+
+
+def app_kwargs(
+    shelf: "Shelf",
+    first: Mapping[str, str],
+    hosts: Sequence[str] = (),
+    auth: str | None = None,
+    framers: Sequence[str] = ("'self'",),
+) -> dict[str, Any]:
+    """Return what `launch(app_kwargs=...)` takes: doors, addresses of our own, plain errors.
+
+    Args:
+        shelf: of the models.
+        first: task -> key of the model that /healthz looks at.
+        hosts, auth, framers: as of `doors.middleware`.
+    """
+    meters = Meters()
+    return {
+        "middleware": doors.middleware(hosts, auth, meters, framers),
+        "routes": routes(shelf, first, meters),
+        "exception_handlers": {HTTPException: _refused, RequestValidationError: _misread},
+    }
+
+
+def routes(shelf: "Shelf", first: Mapping[str, str], meters: Meters) -> list[Route]:
+    """Return /healthz, /metrics and a short way to the endpoints; all come before Gradio's own."""
+
+    def health(_: Request) -> Response:
+        try:
+            models = {task: shelf.get(key).title for task, key in first.items()}
+        except UserError as error:
+            return JSONResponse({"status": "ill", "error": str(error), "version": VERSION}, 503)
+        return JSONResponse({"status": "ok", "models": models, "version": VERSION})
+
+    def metrics(_: Request) -> Response:
+        return meters.answer()
+
+    direct = [_direct(name, function) for name, function in endpoints(shelf, first).items()]
+    return [Route("/healthz", health), Route("/metrics", metrics), *direct]
+
+
+def _direct(name: str, function: Callable[..., dict[str, Any]]) -> Route:
+    """Return Gradio's address of an endpoint, with its shapes, answered without Gradio.
+
+    Gradio describes the whole page anew for each call outside a session: ten times the work of
+    reading a digit.
+    """
+    signature = inspect.signature(function)
+
+    def answer(raw: bytes) -> dict[str, Any]:
+        try:
+            data = json.loads(raw)["data"]
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise UserError(say.NOT_JSON.format(found=type(error).__name__)) from error
+        try:
+            given = signature.bind(*data)
+        except TypeError as error:
+            expected = ", ".join(signature.parameters)
+            raise UserError(say.WRONG_VALUES.format(name=name, expected=expected)) from error
+        return function(*given.args)
+
+    async def run(request: Request) -> Response:
+        raw = await request.body()
+        return JSONResponse({"data": [await run_in_threadpool(answer, raw)]})
+
+    return Route(f"/gradio_api/run/{name}", run, methods=["POST"])
+
+
+def _refused(_: Request, error: Any) -> Response:
+    """Return Gradio's own refusal; `error` holds it, too, as in all other answers."""
+    told = {"detail": error.detail, "error": f"{str(error.detail).rstrip('.')}."}
+    return JSONResponse(told, error.status_code, error.headers)
+
+
+def _misread(_: Request, error: Any) -> Response:
+    found = "; ".join(str(fault.get("msg")) for fault in error.errors()[:3])
+    return JSONResponse({"error": say.NOT_JSON.format(found=found)}, 422)
+
+
+def sentences(page: gr.Blocks) -> None:
+    """Make every fault in an event of `page` arrive as one sentence.
+
+    A mistake of the caller's leaves nothing on the console, a fault of ours its traceback.
+    """
+    from gradio.exceptions import InvalidPathError
+
+    process = page.process_api
+
+    async def process_api(*args: Any, **more: Any) -> Any:
+        try:
+            return await process(*args, **more)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        except InvalidPathError as error:
+            raise gr.Error(say.NOT_UPLOADED, print_exception=False) from error
+        except Exception as error:
+            raise gr.Error(say.BROKEN.format(kind=type(error).__name__)) from error
+
+    page.process_api = process_api

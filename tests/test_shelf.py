@@ -1,0 +1,174 @@
+"""Which models the page serves: a real registry, read by a real process of its own."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.errors import UserError
+from serve.model import clerk, shelf
+from serve.model.shelf import Shelf
+from tests.conftest import client, environment
+
+TASKS = ["mnist", "gate"]
+
+
+@pytest.fixture
+def registry(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The checkout's registry with a second version of the gates' graph, its challenger."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
+    store = client(trained)
+    first = store.get_model_version_by_alias("gate-onnx", "champion")
+    tags = dict(first.tags)
+    made = store.create_model_version("gate-onnx", first.source, first.run_id, tags)
+    store.set_registered_model_alias("gate-onnx", "challenger", made.version)
+    yield trained
+    store.delete_registered_model_alias("gate-onnx", "challenger")
+    store.delete_model_version("gate-onnx", made.version)
+
+
+def newest(folder: Path) -> tuple[str, str]:
+    """Return the numbers of the gates' graphs that are champion and challenger."""
+    store = client(folder)
+    names = ("champion", "challenger")
+    found = [store.get_model_version_by_alias("gate-onnx", name).version for name in names]
+    return str(found[0]), str(found[1])
+
+
+def graph_file(folder: Path) -> Path:
+    """Return the file of the gates' graph in the registry of a checkout."""
+    model = client(folder).get_model_version_by_alias("gate-onnx", "champion")
+    return next(folder.glob(f"mlruns/*/models/{Path(model.source).name}/artifacts/model.onnx"))
+
+
+def test_champions_are_served_and_an_alias_is_followed(registry: Path, digits) -> None:
+    old, new = newest(registry)
+    opened = Shelf.open([], "onnxruntime", TASKS)
+    assert opened.first == {task: f"models:/{task}-onnx@champion" for task in TASKS}
+    assert opened.notes == {} and opened.problem == ""
+    model = opened.get(opened.first["mnist"])
+    right = model(digits.test_images[:100])["probabilities"].argmax(1) == digits.test_labels[:100]
+    assert right.mean() > 0.95 and model.graph == (registry / "model.onnx").read_bytes()
+    labels, keys = zip(*opened.choices("gate"), strict=True)
+    aliases = ["models:/gate-onnx@challenger", "models:/gate-onnx@champion"]
+    assert keys == (*aliases, f"models:/gate-onnx/{new}", f"models:/gate-onnx/{old}")
+    assert labels[0] == f"gate-onnx @challenger, now version {new}"
+    assert opened.choose(aliases[0]).key == f"models:/gate-onnx/{new}"
+    assert opened.siblings(opened.first["gate"])["torch"].startswith("torch:models:/gate/")
+    client(registry).set_registered_model_alias("gate-onnx", "challenger", old)
+    assert opened.get(aliases[0]).key == f"models:/gate-onnx/{new}"  # until it is chosen anew
+    assert opened.choose(aliases[0]).key == f"models:/gate-onnx/{old}" == opened.get(aliases[0]).key
+
+
+def test_a_tampered_file_is_refused_and_the_others_go_on(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = newest(registry)
+    opened, file = Shelf.open([], "onnxruntime", TASKS), graph_file(registry)
+    raw = file.read_bytes()
+    try:
+        file.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+        with pytest.raises(UserError, match=f"gate-onnx version {new}: its file model.onnx is not"):
+            opened.choose(f"models:/gate-onnx/{new}")
+        monkeypatch.setattr(shelf, "Inquiry", None)  # refused again without a process
+        with pytest.raises(UserError, match="is not the one that was registered"):
+            opened.get(f"models:/gate-onnx/{new}")
+    finally:
+        file.write_bytes(raw)
+    assert opened.get("models:/gate-onnx@champion").key == f"models:/gate-onnx/{old}"
+
+
+def test_a_file_that_became_rubbish_goes_on_as_it_was(trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    shutil.copy(trained / "gate.onnx", path)
+    opened = Shelf.open([str(path)], "onnxruntime", TASKS)
+    key = opened.first["gate"]
+    path.write_bytes(os.urandom(2000))
+    with pytest.raises(UserError, match="expected an ONNX model"):
+        opened.choose(key)
+    x = np.array([[0, 1]], np.float32)
+    said = opened.get(key)(x)["probabilities"][0]
+    assert (said[opened.get(key).labels.index("xor")] > 0.5) and key == f"file:{path}"
+    shutil.copy(trained / "model.onnx", path)
+    with pytest.raises(UserError, match="is of task mnist, this tab is for task gate"):
+        opened.choose(key)
+
+
+NO_KEYS = ("file:/etc/passwd", "file:model.onnx", "/etc/passwd", "models:/other/1", "", None, 7)
+NO_KEYS += ("models:/gate-onnx/../1", "models:/gate-onnx/1/model.onnx", "torch:file:model.onnx")
+
+
+def test_what_is_no_key_is_never_opened(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Shelf.open([str(trained / "gate.onnx")], "onnxruntime", TASKS)
+    monkeypatch.setattr(shelf, "Inquiry", None)
+    for key in NO_KEYS:
+        for ask in (opened.get, opened.choose, opened.about):
+            with pytest.raises(UserError, match="expected a registered version of this page's"):
+                ask(key)
+
+
+def test_a_dead_or_damaged_registry_is_told(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad.db").write_bytes(os.urandom(4096))
+    for uri in ("http://127.0.0.1:9", f"sqlite:///{tmp_path}/bad.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        without = Shelf.open([], "onnxruntime", TASKS)
+        assert without.first == {} and without.notes.keys() == set(TASKS)
+        assert without.notes["gate"].startswith(f"The registry at {uri} fails: ")
+    opened = Shelf.open([str(trained / "gate.onnx")], "onnxruntime", TASKS)
+    with pytest.raises(UserError, match=r"The registry at .* fails"):
+        opened.refresh()
+    assert opened.get(opened.first["gate"]).task == "gate" and len(opened.choices("gate")) == 1
+
+
+def test_a_registry_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clerk, "SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        inquiry = clerk.Inquiry(list=["gate"])
+        with pytest.raises(UserError, match=f"registry at {address} did not answer in 1 s"):
+            inquiry.answer()
+    assert inquiry._process.returncode is not None
+
+
+def test_what_is_kept_is_bounded(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from serve.predictor import OnnxPredictor
+
+    monkeypatch.setattr(shelf, "MOST", 2)
+    opened = Shelf.open([str(trained / "gate.onnx")], "onnxruntime", TASKS)
+    for number in range(1, 6):
+        key = f"models:/gate-onnx/{number}"
+        predictor = OnnxPredictor(Path(key), (trained / "gate.onnx").read_bytes())
+        opened._keep(key, predictor)
+    monkeypatch.setattr(shelf, "Inquiry", None)
+    assert [opened.get(f"models:/gate-onnx/{n}").key[-1] for n in (4, 5)] == ["4", "5"]
+    assert opened.get(opened.first["gate"]).task == "gate"
+    with pytest.raises(TypeError):  # it would have to be read again
+        opened.get("models:/gate-onnx/3")
+
+
+def test_the_pages_process_imports_neither_mlflow_nor_torch(trained: Path) -> None:
+    code = (
+        "import sys; from serve.model.shelf import Shelf; s = Shelf.open([], 'onnxruntime', "
+        "['mnist', 'gate']); found = s.about(s.first['mnist']); "
+        "print(found['problems'], len(found['curves']['val_loss']), '# mnist' in found['card'], "
+        "[m for m in ('mlflow', 'torch', 'gradio', 'onnx') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=trained,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told, modules = result.stdout.strip().rsplit(" ", 1)
+    assert modules == "[]" and told.endswith("1 True")
