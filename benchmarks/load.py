@@ -28,7 +28,7 @@ from experiments import cli
 from experiments.errors import UserError
 from experiments.paths import ROOT
 
-PICTURE = ROOT / "serve" / "examples" / "7.png"
+PICTURE = ROOT / "serve" / "digit" / "examples" / "7.png"
 TURNS = 5  # in which the kinds are measured, one after the other
 PAUSE = 0.5  # seconds between one user's strokes
 STROKES = 20  # of each user who pauses

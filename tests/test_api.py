@@ -19,7 +19,7 @@ from serve.predictor import OnnxPredictor
 from tests.conftest import environment, free_port, serving
 
 JSON = {"Content-Type": "application/json"}
-EXAMPLES = ROOT / "serve" / "examples"
+EXAMPLES = ROOT / "serve" / "digit" / "examples"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "docs" / "api.md").read_text(), re.M | re.S)
 
 

@@ -27,7 +27,10 @@ from tests.conftest import free_port
 
 OUTSIDE = """
 import asyncio, sys
-import gradio as gr
+from serve import app
+
+with app.quick_import():  # as the page does, which also turns Gradio's own reports off
+    import gradio as gr
 from gradio.data_classes import FileData
 from gradio.processing_utils import async_move_files_to_cache
 from serve.web import doors

@@ -16,6 +16,7 @@ from experiments import chance
 from experiments.data import truth_table
 from experiments.errors import UserError
 from experiments.optim import Optimizer
+from experiments.paths import ROOT
 from experiments.tasks.gate import GateHparams
 from models.mlp import GateBank
 from serve.gate import bank as gate_bank
@@ -44,10 +45,8 @@ page.launch(server_port=int(sys.argv[1]), quiet=True, footer_links=[],
 class FileShelf:
     """A shelf whose keys are paths of ONNX files."""
 
-    def get(self, key: str) -> OnnxPredictor:
-        predictor = OnnxPredictor(Path(key))
-        predictor.graph = Path(key).read_bytes()
-        return predictor
+    def get(self, key: str, task: str | None = None) -> OnnxPredictor:
+        return OnnxPredictor(Path(key))
 
     def siblings(self, key: str) -> dict[str, str]:
         return {}
@@ -289,8 +288,7 @@ def url(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     script.write_text(PAGE)
     files = f"{trained}/gate.onnx {trained}/nowhere.onnx"
     line, address = f"{sys.executable} {script} {port} {files}", f"http://127.0.0.1:{port}"
-    root = Path(gate_tab.__file__).parents[1]
-    with serving(line, root, address, PYTHONPATH=os.fspath(root)):
+    with serving(line, ROOT, address, PYTHONPATH=os.fspath(ROOT)):
         yield address
 
 

@@ -18,7 +18,8 @@ import base64, io, sys
 sys.path.insert(0, {root!r})
 import gradio as gr
 from PIL import Image, ImageDraw
-from serve.model import markup as model_markup, tab as model_tab
+from serve.model import tab as model_tab
+from serve.page import looks
 from serve.model.shelf import Shelf
 
 shelf = Shelf.open([], "onnxruntime", ["mnist", "gate"])
@@ -41,7 +42,7 @@ with gr.Blocks() as page:
     with gr.Tab("Model") as tab:
         model_tab.build(shelf, chosen, pad, tab)
 theme = gr.themes.Default(font=["system-ui"], font_mono=["monospace"])
-page.launch(server_port={port}, css=model_markup.CSS, theme=theme, quiet=True)
+page.launch(server_port={port}, css=looks(), theme=theme, quiet=True)
 """
 
 

@@ -15,7 +15,7 @@ from experiments.paths import ROOT
 from tests.conftest import Command, free_port, serving
 
 JSON = {"Content-Type": "application/json"}
-SEVEN = ROOT / "serve" / "examples" / "7.png"
+SEVEN = ROOT / "serve" / "digit" / "examples" / "7.png"
 AUTH = ("me", "sé:cret")
 # Run by the server's Python at its start: notes every address that it looks up or connects to.
 WATCH = """

@@ -223,7 +223,7 @@ def test_imports_are_told_apart_by_when_they_happen(tmp_path: Path) -> None:
 
 def test_a_package_that_is_not_pinned_is_told() -> None:
     assert imports.pins({"PIL", "onnxruntime"}).keys() == {"pillow", "onnxruntime"}
-    assert imports.pins({"gradio", "fastapi"}).keys() == {"gradio"}  # which brings the other
+    assert imports.pins({"gradio", "httpx"}).keys() == {"gradio"}  # which brings the other
     for name in ("pytest", "no_such_package"):
         with pytest.raises(UserError, match=f"a line for {name.replace('_', '-')}"):
             imports.pins({name})
