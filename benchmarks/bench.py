@@ -23,6 +23,7 @@ PARTS = (
     "roofline",
     "growth",
     "split",
+    "load",
     "report",
 )
 

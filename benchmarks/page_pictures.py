@@ -34,8 +34,10 @@ def command() -> None:
     with serving() as url, chromium() as browser:
         for name, (take, size, scheme) in PICTURES.items():
             page = opened(browser, url, size, scheme)
-            take(page)
-            shrink(page.screenshot(full_page=True), IMAGES / f"page-{name}")
+            part = take(page)
+            whole = size is DESK
+            png = page.locator(part).screenshot() if part else page.screenshot(full_page=whole)
+            shrink(png, IMAGES / f"page-{name}")
             page.close()
 
 
@@ -94,36 +96,41 @@ def draw(page: Page, digit: str, left: float = 0, width: float = 1) -> None:
     page.wait_for_timeout(1000)
 
 
-def digit(page: Page) -> None:
-    """A digit, its answer, and what the network saw of it."""
+def digit(page: Page) -> str:
+    """A digit, its answer, and what the network saw of it. Each returns the part that is kept."""
     draw(page, "3")
+    return ""
 
 
-def inside(page: Page) -> None:
+def inside(page: Page) -> str:
     """What the layers make of a digit."""
     draw(page, "2")
     view(page, "Feature maps")
+    return "#digit-inside"
 
 
-def number(page: Page) -> None:
+def number(page: Page) -> str:
     """Three digits on wide paper, read as a number."""
     page.get_by_role("button", name="Wide paper").click()
     for place, each in enumerate("207"):
         draw(page, each, 0.02 + 0.33 * place, 0.3)
+    return ""
 
 
-def gate(page: Page) -> None:
+def gate(page: Page) -> str:
     """XOR, trained in the page, and a circuit of gates."""
     page.get_by_role("tab", name="Gate").click()
     page.get_by_role("button", name="Train").click()
     page.wait_for_timeout(3000)
+    return ""
 
 
-def model(page: Page) -> None:
+def model(page: Page) -> str:
     """The version that is served: what is known of it, its curves, its architecture."""
     page.get_by_role("tab", name="Model").click()
-    page.locator("#model-about-mnist svg").first.wait_for(timeout=PATIENCE)
+    page.locator("#model-curves-mnist svg").first.wait_for(timeout=PATIENCE)
     page.wait_for_timeout(1000)
+    return ""
 
 
 def view(page: Page, name: str) -> None:
@@ -132,7 +139,8 @@ def view(page: Page, name: str) -> None:
     page.wait_for_timeout(2000)
 
 
-PICTURES: dict[str, tuple[Callable[[Page], None], dict[str, int], str]] = {
+# What is done, in which window, on which ground.
+PICTURES: dict[str, tuple[Callable[[Page], str], dict[str, int], str]] = {
     "digit": (digit, DESK, "light"),
     "inside": (inside, DESK, "light"),
     "number": (number, PHONE, "dark"),

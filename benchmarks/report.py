@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from benchmarks import backends, record
+from benchmarks import backends, load, record
 from experiments import cli, luck
 from experiments.errors import UserError
 from experiments.paths import ROOT
@@ -146,6 +146,9 @@ def details() -> Iterator[str]:
     if result := record.load("backends"):
         yield from ("## Backends", "", *_table(backends.HEAD, backends.rows(result)), "")
         yield from (_source(result), "")
+    if result := record.load("load"):
+        yield from ("## The page under load", "", *_table(load.HEAD, load.rows(result)), "")
+        yield from (*load.facts(result), "", _source(result), "")
     if result := record.load("startup"):
         rows = [[k.replace("_", " "), _seconds(v)] for k, v in result.items() if _is_time(k, v)]
         yield from ("## Start-up", "", *_table(["process", "seconds"], rows), "")
