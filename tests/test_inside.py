@@ -275,7 +275,7 @@ def test_damage_is_read_anew(raw: bytes, at_few: Path, read_once: Path, tmp_path
 def test_a_killed_child_hurts_nobody(raw: bytes, at_few: Path, tmp_path: Path) -> None:
     path = tmp_path / f"{hashes.of_bytes(raw)}.onnx"
     path.write_bytes(raw)
-    line = [sys.executable, "-m", "serve.digit.memory", str(path)]
+    line = [sys.executable, "-m", "serve.digit.study", str(path)]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None and "done" in child.stdout.readline()
         child.send_signal(signal.SIGKILL)

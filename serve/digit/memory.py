@@ -1,43 +1,27 @@
-"""All of MNIST as one graph sees it, read once and kept on disk.
-
-python -m serve.digit.memory state/page/SHA256.onnx
-
-A child process feeds the graph the digits it was trained on and the test set, so that the page
-stays small and quick meanwhile, and writes beside the graph, whole or not at all, SHA256.npz with
-the features and the worst mistakes, and DIGEST.npy with the training digits' pictures.
-"""
+"""All of MNIST as one graph sees it: studied once by a child process, kept on disk, asked here."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
-import click
 import numpy as np
 
-from experiments import cli, hashes, outfile
+from experiments import hashes, outfile
 from experiments.data import mnist
-from experiments.data.split import SPLIT_SEED, VAL_SHARE, stratified
 from experiments.errors import UserError
 from experiments.paths import MNIST_CACHE, ROOT
-from serve.digit.inside import Inside
 from serve.texts import inside as say
 
-BATCH = 250  # digits
 BLOCK = 5000  # features that are compared at a time: the page stays small
-WORST = 20
-WIDEST = 512  # units of the hidden layer: 56 MB
-NICE = 15  # the page comes first
 TRIES = 3  # children that may fail
 KEYS = {"features", "labels", "index", "data", "images", "truth", "said", "share", "place"}
 
@@ -88,7 +72,7 @@ class Memory:
         """Return whether all is known; it is read from the disk when first asked for."""
         with self._lock:
             if self._known is None and not self._running:
-                self._known = _read(self._path)
+                self._known = read(self._path)
             return self._known is not None
 
     def progress(self) -> float | None:
@@ -144,7 +128,7 @@ class Memory:
         except (OSError, UserError) as error:
             why = str(error)
         with self._lock:
-            self._running, self._known = False, _read(self._path)
+            self._running, self._known = False, read(self._path)
             self._tries += 1
             if self._known is None and not self.missing and self._tries >= TRIES:
                 self.missing = say.FAILED.format(why=why or "it ended early", path=self._path)
@@ -154,7 +138,7 @@ class Memory:
         folder = at_hand()
         named = {"MNIST_DIR": str(folder.resolve())} if folder else {}  # the child is elsewhere
         with subprocess.Popen(
-            [sys.executable, "-m", "serve.digit.memory", str(self._path.resolve())],
+            [sys.executable, "-m", "serve.digit.study", str(self._path.resolve())],
             cwd=ROOT,
             env=os.environ | named,
             stdin=subprocess.DEVNULL,
@@ -176,7 +160,7 @@ def at_hand() -> Path | None:
     return MNIST_CACHE if all((MNIST_CACHE / n).is_file() for n in mnist.CANONICAL_MD5) else None
 
 
-def _read(path: Path) -> dict[str, np.ndarray] | None:
+def read(path: Path) -> dict[str, np.ndarray] | None:
     """Return what is kept beside the graph file `path`; None if that is nothing, or damaged."""
     try:
         with path.with_suffix(".npz").open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -190,94 +174,3 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
 def _pictures(path: Path, known: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the training digits' pictures, uint8 [N, 28, 28], left on the disk until looked at."""
     return np.load(path.with_name(f"{known['data']}.npy"), mmap_mode="r", allow_pickle=False)
-
-
-def study(path: Path, tell: Callable[[float], None]) -> None:
-    """Read all of MNIST with the graph in the file `path`, and write beside it what comes out.
-
-    Args:
-        tell: is given the share of the work that is done, now and then.
-
-    Raises:
-        UserError: MNIST is not at hand, or another than the graph's, or the graph will not do.
-    """
-    inside = Inside(path.read_bytes())
-    folder = at_hand()
-    if folder is None:
-        raise UserError(say.NO_MNIST)
-    data = mnist.load(folder)  # a folder that is named is never fetched into
-    theirs = inside.about.get("data_digest", "unknown")
-    if theirs != data.digest:
-        raise UserError(say.OTHER_MNIST.format(theirs=theirs[:8], ours=data.digest[:8]))
-    index = np.flatnonzero(~stratified(data.train_labels, VAL_SHARE, SPLIT_SEED))
-    images = data.train_images[index]
-    total = len(images) + len(data.test_images)
-    features, _ = _run(inside, images, lambda done: tell(done / total))
-    if features.shape[1] > WIDEST:
-        raise UserError(say.WIDE.format(found=features.shape[1], most=WIDEST))
-    _, shares = _run(inside, data.test_images, lambda done: tell((len(images) + done) / total))
-    _save(path.with_name(f"{data.digest}.npy"), lambda file: np.save(file, images))
-    kept: dict[str, Any] = {
-        "features": features,
-        "labels": data.train_labels[index],
-        "data": data.digest,
-    }
-    kept |= {"index": index.astype(np.int32), **_worst(shares, data)}
-    _save(path.with_suffix(".npz"), lambda file: np.savez(file, **kept))  # last: now it is there
-
-
-def _run(
-    inside: Inside, images: np.ndarray, tell: Callable[[int], None]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features, float16 [N, d] of length 1, and the probabilities, float32 [N, 10]."""
-    features, shares = [], []
-    for start in range(0, len(images), BATCH):
-        found, share = inside.features_and(images[start : start + BATCH], "probabilities")
-        lengths = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        features.append((found / lengths).astype(np.float16))
-        shares.append(share)
-        tell(start + len(share))
-    return np.concatenate(features), np.concatenate(shares)
-
-
-def _worst(shares: np.ndarray, data: mnist.Mnist) -> dict[str, np.ndarray]:
-    """Return the test digits that are said to be another, the surest first, at most `WORST`."""
-    said, sure = shares.argmax(1).astype(np.uint8), shares.max(1)
-    wrong = np.flatnonzero(said != data.test_labels)
-    place = wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]
-    return {
-        "images": data.test_images[place],
-        "truth": data.test_labels[place],
-        "said": said[place],
-        "share": sure[place],
-        "place": place,
-    }
-
-
-def _save(path: Path, save: Callable[[io.BytesIO], None]) -> None:
-    file = io.BytesIO()
-    save(file)
-    outfile.write(file.getvalue(), path)
-
-
-@click.command("serve.digit.memory", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("path", metavar="GRAPHFILE", type=click.Path(exists=True, path_type=Path))
-def command(path: Path) -> None:
-    """Read all of MNIST with a graph of digits, and write beside the file what the page shows.
-
-    It says in lines of JSON how far it is ("done", 0 to 1) or why it cannot be ("missing").
-    """
-    from filelock import FileLock
-
-    os.nice(NICE)
-    with FileLock(path.with_name("reading.lock")):  # whoever dies lets go of it
-        if _read(path) is None:
-            try:
-                study(path, lambda done: click.echo(json.dumps({"done": round(done, 3)})))
-            except UserError as error:
-                click.echo(json.dumps({"missing": str(error)}))
-                raise
-
-
-if __name__ == "__main__":
-    cli.main(command)
