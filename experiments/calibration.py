@@ -1,6 +1,8 @@
 """Whether probabilities are true, and whether a score tells known from unknown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +67,18 @@ class Reliability:
         return float(
             (self.counts * np.abs(self.confidence - self.accuracy)).sum() / self.counts.sum()
         )
+
+
+def refuses(outputs: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> np.ndarray:
+    """Return which samples are of no known class by a model's own threshold: bool [N].
+
+    Args:
+        outputs: of its graph, by name; without `score` none is refused.
+        facts: what it says of itself; without `score_threshold` none is refused.
+    """
+    if "score" not in outputs or "score_threshold" not in facts:
+        return np.zeros(len(outputs["probabilities"]), bool)
+    return outputs["score"] < facts["score_threshold"]
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from experiments import cli, corrected, outfile
+from experiments import calibration, cli, corrected, outfile
 from experiments.chance import interval
 from experiments.corrected import NONE, Correction
 from experiments.data import idx, mnist
@@ -236,7 +236,7 @@ def answers(version: Version, x: np.ndarray) -> list[str]:
     for start in range(0, len(x), BATCH):
         told = run(x[start : start + BATCH])
         likeliest = told["probabilities"].argmax(1)
-        refused = told.get("score", likeliest) < stored["facts"].get("score_threshold", -np.inf)
+        refused = calibration.refuses(told, stored["facts"])
         given += np.where(refused, NONE, np.array(stored["labels"])[likeliest]).tolist()
     return given
 

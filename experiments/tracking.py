@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -341,6 +342,8 @@ def first_line(error: Exception) -> str:
     """Return the sentence in the midst of what MLflow and its database say."""
     cause = getattr(error.__cause__, "orig", None) or getattr(error, "orig", None) or error
     line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+    if system := re.search(r"\[Errno -?\d+\] ([^\"')]+)", line):  # the core of a long HTTP story
+        line = system[1]
     return without_password(line).rstrip(".") + "."
 
 

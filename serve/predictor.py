@@ -62,7 +62,8 @@ class OnnxPredictor:
         self.labels: list[str] = json.loads(about["labels"])
         self.facts: Mapping[str, Any] = json.loads(about["facts"])
         self.key = str(path)
-        self.title = f"{about.get('torch_model', path.name).removeprefix('models:/')}, onnxruntime"
+        origin = about.get("torch_model", path.name).removeprefix("models:/")
+        self.title = ", ".join([origin, *filter(None, [about.get("precision")]), "onnxruntime"])
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
 

@@ -136,6 +136,7 @@ def test_a_model_can_be_named(http: httpx.Client) -> None:
         body = json.dumps({"data": [picture, wrong]})
         told = http.post("/gradio_api/run/classify_digit", content=body, headers=JSON).json()
         assert told["error"].endswith(".") and "Something went wrong" not in told["error"], wrong
+        assert isinstance(wrong, str) or "expected a text" in told["error"]
 
 
 def test_health_and_metrics_count_what_was_asked(http: httpx.Client) -> None:

@@ -2,12 +2,16 @@
 
 import asyncio
 import base64
+import os
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,8 +25,9 @@ from starlette.routing import Route
 from experiments.errors import UserError
 from experiments.paths import ROOT
 from serve.web import doors, limits
-from serve.web.limits import BodyLimit, Turns
+from serve.web.limits import Turns
 from serve.web.meters import Meters, endpoint
+from serve.web.uploads import Quota
 from tests.conftest import free_port
 
 OUTSIDE = """
@@ -80,6 +85,12 @@ async def broken(_: Request) -> Response:
     raise ZeroDivisionError("of ours")
 
 
+async def kept(request: Request) -> Response:
+    folder = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"]))
+    (folder / "picture.png").write_bytes(await request.body())
+    return PlainTextResponse(str(folder))
+
+
 async def health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
@@ -91,6 +102,7 @@ ROUTES = [
     Route("/events", events),
     Route("/broken", broken),
     Route("/healthz", health),
+    Route("/gradio_api/upload", kept, methods=["POST"]),
     Route("/gradio_api/file={path:path}", health),
 ]
 
@@ -214,7 +226,7 @@ def test_the_password_opens_and_nothing_else_does() -> None:
 
 
 def test_a_body_is_limited_announced_or_not() -> None:
-    with running([Middleware(BodyLimit, most=1_000_000)]) as client:
+    with running([Middleware(Turns, most=1_000_000)]) as client:
         assert client.post("/echo", content=b"x" * 1_000_000).text == "1000000"
         assert client.post("/echo", content=(b"x" * 1000 for _ in range(1000))).text == "1000000"
         announced = client.post("/echo", content=b"x" * 1_000_001)
@@ -241,6 +253,42 @@ def test_requests_wait_their_turn_and_too_many_are_told_so(
         assert is_sentence(refused) and int(refused.headers["Retry-After"]) > 0
         assert 503 in {answer.status_code for answer in _at_once([lambda: status(0.1)] * 12)}
         assert status(0).text == "done"
+
+
+def test_who_does_not_send_the_rest_keeps_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PATIENCE", 1)
+    head = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1234"
+    with running([Middleware(Turns, at_work=1)]) as client:
+        address = ("127.0.0.1", client.base_url.port)
+        slow = [socket.create_connection(address, timeout=20) for _ in range(5)]
+        for sender in slow:
+            sender.sendall(head)
+        assert client.post("/echo", content=b"12").text == "2"  # none has been given up yet
+        slow[0].sendall(b"56789")
+        answers = [sender.makefile("rb").read() for sender in slow[1:]]
+        assert slow[0].recv(4096).startswith(b"HTTP/1.1 200")
+        for sender in slow:
+            sender.close()
+    assert all(b" 408 " in answer and b"send it again." in answer for answer in answers)
+
+
+def test_health_is_told_without_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PATIENCE", 0.1)
+    with running([Middleware(Turns, at_work=0)]) as client:
+        assert client.get("/slow", params={"seconds": 0}).status_code == 503
+        assert client.get("/healthz").status_code == 200
+
+
+def test_the_oldest_uploads_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr("serve.web.uploads.UPLOADS", 1)
+    (tmp_path / "own.png").write_bytes(bytes(5000))
+    for most, left in (({"most_bytes": 2500}, 3), ({"most_files": 4}, 5)):
+        with running([Middleware(Quota, **most)]) as client:
+            client.get("/healthz")
+            paths = [client.post("/gradio_api/upload", content=bytes(1000)).text for _ in range(9)]
+        assert [path for path in paths if Path(path).exists()] == paths[-left:], most
+    assert (tmp_path / "own.png").exists()
 
 
 def _at_once(calls: list) -> list[httpx.Response]:

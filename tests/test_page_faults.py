@@ -249,6 +249,15 @@ def test_an_endpoint_that_is_not_there_is_told(path: str, server: Server) -> Non
     assert answer.json()["error"]
 
 
+@pytest.mark.parametrize("data", [[], ["xor"], ["xor", [0, 1]], ["xor", [0, 1], 5]], ids=str)
+def test_a_call_of_gradios_without_its_values_is_told(data: list, server: Server) -> None:
+    client = server.client
+    event = client.post("/gradio_api/call/evaluate_gate", json={"data": data}).json()["event_id"]
+    answer = client.get(f"/gradio_api/call/evaluate_gate/{event}").text
+    assert "event: error" in answer and "Something went wrong" not in answer
+    assert ("values" in answer or "found int" in answer) and "Traceback" not in answer
+
+
 OUTSIDE = ["/etc/passwd", "{root}/mlflow.db", "{root}/README.md", "README.md", "../../etc/passwd"]
 KINDS = [{}, {"meta": {"_type": "gradio.FileData"}}]
 

@@ -1,11 +1,13 @@
 """Which models the page serves: a real registry, read by a real process of its own."""
 
 import os
+import queue
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from experiments.errors import UserError
 from serve.model import clerk, shelf
 from serve.model.shelf import Shelf
+from serve.texts import model as say
 from tests.conftest import client, environment
 
 TASKS = ["mnist", "gate"]
@@ -84,6 +87,98 @@ def test_a_tampered_file_is_refused_and_the_others_go_on(
     assert opened.get("models:/gate-onnx@champion").key == f"models:/gate-onnx/{old}"
 
 
+def test_unknown_versions_cost_one_listing_together(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Counted(clerk.Inquiry):
+        def __init__(self, **request: Sequence[str]) -> None:
+            asked.append(list(request))
+            super().__init__(**request)
+
+    monkeypatch.setattr(shelf, "RESPITE", 1000)
+    opened = Shelf.open([], "onnxruntime", TASKS)
+    monkeypatch.setattr(shelf, "Inquiry", Counted)
+    for expected in ([], [["list"]]):  # listed just now, listed long ago
+        if expected:
+            opened._listed = float("-inf")
+        for key in ("models:/mnist-onnx/771", "models:/mnist-onnx/772", "models:/mnist@none"):
+            for ask in (opened.get, opened.about):
+                with pytest.raises(UserError, match="expected a version that the registry lists"):
+                    ask(key)
+        assert asked == expected
+
+
+def test_the_fourth_who_waits_for_the_registry_is_sent_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shelf, "PATIENCE", 1000)
+    opened = Shelf([], "onnxruntime", TASKS, None)  # type: ignore[arg-type]
+    said: queue.Queue[str] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            with opened._asking():
+                said.put("")
+        except UserError as error:
+            said.put(str(error))
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+    with opened._asking():
+        for thread in threads:
+            thread.start()
+        assert said.get(timeout=20) == say.BUSY
+        assert said.empty()
+    assert [said.get(timeout=20) for _ in range(3)] == [""] * 3
+
+
+def test_torch_is_loaded_for_a_listed_version_and_who_says_so(registry: Path) -> None:
+    opened = Shelf.open([], "onnxruntime", TASKS)
+    key = opened.siblings(opened.first["gate"])["torch"]
+    refused = "expected a registered version of this page's"
+    for ask in (opened.get, opened.choose, opened.about):
+        with pytest.raises(UserError, match=refused):
+            ask(key)
+    with pytest.raises(UserError, match=refused):
+        opened.get("torch:models:/gate/771", torch=True)
+    assert opened.get(key, "gate", torch=True).key == key
+    with pytest.raises(UserError, match=refused):
+        opened.get(key)
+
+
+def test_an_alias_stays_until_its_new_version_is_open(registry: Path) -> None:
+    old, new = newest(registry)
+    alias, file = "models:/gate-onnx@challenger", graph_file(registry)
+    opened = Shelf.open([f"models:/gate-onnx/{new}"], "onnxruntime", TASKS)
+    assert opened.get(alias).key == f"models:/gate-onnx/{new}"
+    client(registry).set_registered_model_alias("gate-onnx", "challenger", old)
+    raw = file.read_bytes()
+    try:
+        file.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+        for ask in (opened.refresh, lambda: opened.choose(alias)):
+            with pytest.raises(UserError, match=f"gate-onnx version {old}: its file model.onnx is"):
+                ask()
+            assert opened.get(alias).key == f"models:/gate-onnx/{new}"
+    finally:
+        file.write_bytes(raw)
+    opened._refused.clear()
+    opened.refresh()
+    assert opened.get(alias).key == f"models:/gate-onnx/{old}"
+
+
+def test_an_alias_that_the_list_has_elsewhere_is_read_once(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _ = newest(registry)
+    alias = "models:/gate-onnx@challenger"
+    opened = Shelf.open([], "onnxruntime", TASKS)
+    client(registry).set_registered_model_alias("gate-onnx", "challenger", old)
+    assert opened.get(alias).key == f"models:/gate-onnx/{old}"
+    monkeypatch.setattr(shelf, "Inquiry", None)
+    assert opened.get(alias).key == f"models:/gate-onnx/{old}"
+
+
 def test_a_file_that_became_rubbish_goes_on_as_it_was(trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.onnx"
     shutil.copy(trained / "gate.onnx", path)
@@ -151,7 +246,7 @@ def test_what_is_kept_is_bounded(trained: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(shelf, "Inquiry", None)
     assert [opened.get(f"models:/gate-onnx/{n}").key[-1] for n in (4, 5)] == ["4", "5"]
     assert opened.get(opened.first["gate"]).task == "gate"
-    with pytest.raises(TypeError):  # it would have to be read again
+    with pytest.raises((TypeError, UserError)):  # it would have to be listed or read again
         opened.get("models:/gate-onnx/3")
 
 

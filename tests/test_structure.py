@@ -220,6 +220,7 @@ MAY_IMPORT = {
     "export": {"models", "experiments", "export", "torch", "onnx", "onnxruntime", "netron"},
     "serve": {
         "serve",
+        "experiments.calibration",
         "experiments.cli",
         "experiments.corrected",
         "experiments.data",

@@ -42,7 +42,7 @@ def from_pad(value: Mapping[str, str] | None) -> np.ndarray:
     try:
         raw = base64.b64decode(value["data"].partition(",")[2], validate=True)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(say.NO_PICTURE.format(why=type(error).__name__)) from error
+        raise UserError(say.NO_PICTURE.format(most=MOST_PIXELS // 1_000_000)) from error
     return _opened(io.BytesIO(raw), _alpha if value.get("kind") == "pen" else from_picture)
 
 
@@ -71,7 +71,7 @@ def _opened(file: Path | IO[bytes], ink: Callable[[Image.Image], np.ndarray]) ->
             with _turn(pixels):
                 return ink(picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(say.NO_PICTURE.format(why=type(error).__name__)) from error
+        raise UserError(say.NO_PICTURE.format(most=MOST_PIXELS // 1_000_000)) from error
 
 
 @contextmanager

@@ -87,8 +87,8 @@ def _layer(layer: Layer) -> str:
     picture = _mosaic(_diverging(values / limit, PAPER))
     return (
         f'<figure><img alt="{html.escape(alt)}" src="{png(picture)}"><figcaption>{layer.words}: '
-        f"{shape}<br><small>{layer.name}, {say.LIMIT.format(limit=limit)}</small></figcaption>"
-        "</figure>"
+        f"{shape}<br><small>{html.escape(layer.name)}, {say.LIMIT.format(limit=limit)}</small>"
+        "</figcaption></figure>"
     )
 
 
@@ -126,7 +126,7 @@ def _logits(layer: Layer) -> str:
     )
     return (
         f'<figure><div class="logits">{rows}</div><figcaption>{layer.words}<br>'
-        f"<small>{layer.name}. {say.LOGITS}</small></figcaption></figure>"
+        f"<small>{html.escape(layer.name)}. {say.LOGITS}</small></figcaption></figure>"
     )
 
 

@@ -40,7 +40,7 @@ class Keeper:
             probability=float(read.shares[0]),
             score=float(read.outputs["score"][0]) if "score" in read.outputs else None,
             model=predictor.title,
-            graph=hashes.of_bytes(predictor.graph),
+            graph=hashes.of_bytes(predictor.graph) if predictor.graph else "",
             folder=self.folder,
         )
         count = sum(1 for _ in self.folder.glob("*.png"))

@@ -19,14 +19,14 @@ SCALE = 12  # of scores shown, to each side of the threshold
 ZERO, ONE, PAPER = (0, 114, 178), (213, 94, 0), (247, 247, 247)
 
 
-def reading(read: Reading) -> str:
+def reading(read: Reading, title: str) -> str:
     """Return the answer, the bars of all labels, and the score beside its threshold."""
     at = read.focus
     bars_ = bars(read.labels, read.outputs["probabilities"][at], refused=bool(read.refused[at]))
     several = f"<p>{say.OF_SEVERAL.format(place=at + 1)}</p>" if len(read.parts) > 1 else ""
-    return f'<div class="answer" aria-live="polite">{_head(read)}</div>{several}{bars_}' + score(
-        read.outputs.get("score", [None])[at], read.facts
-    )
+    told = score(read.outputs.get("score", [None])[at], read.facts)
+    by = f'<p class="by">{html.escape(say.ANSWERED.format(title=title))}</p>'
+    return f'<div class="answer" aria-live="polite">{_head(read)}</div>{several}{bars_}{told}{by}'
 
 
 def _head(read: Reading) -> str:
@@ -36,8 +36,15 @@ def _head(read: Reading) -> str:
             for label, refused in zip(read.said, read.refused, strict=True)
         )
         return say.NUMBER.format(number="".join(figures))
-    label, share = html.escape(read.said[0]), percent(float(read.shares[0]), say.MORE_THAN)
-    return (say.REFUSED if read.refused[0] else say.ANSWER).format(label=label, share=share)
+    share = percent(float(read.shares[0]), say.MORE_THAN)
+    if read.refused[0]:
+        return say.REFUSED.format(digit=a(html.escape(read.said[0])))
+    return say.ANSWER.format(digit=a(f"<b>{html.escape(read.said[0])}</b>"), share=share)
+
+
+def a(label: str) -> str:
+    """Return a digit with its article."""
+    return f"{'an' if label.removeprefix('<b>').startswith('8') else 'a'} {label}"
 
 
 def nothing(sentence: str, labels: Sequence[str]) -> str:
@@ -58,18 +65,21 @@ def bars(labels: Sequence[str], probabilities: np.ndarray | None, *, refused: bo
     """
     shares = np.zeros(len(labels)) if probabilities is None else probabilities
     top = -1 if probabilities is None or refused else int(shares.argmax())
+    told = ["–" if probabilities is None else percent(float(share)) for share in shares]
     rows = "".join(
         f'<span>{html.escape(label)}</span><div class="track"><div class="bar'
-        f'{" top" if index == top else ""}" style="width:{share:.2%}"></div></div>'
-        f'<span class="share">{percent(share)}</span>'
-        for index, (label, share) in enumerate(zip(labels, shares, strict=True))
+        f'{" top" if index == top else ""}" style="width:{width:.2%}"></div></div>'
+        f'<span class="share">{share}</span>'
+        for index, (label, width, share) in enumerate(zip(labels, shares, told, strict=True))
     )
-    return f'<div class="bars" role="img" aria-label="{say.BARS}">{rows}</div>'
+    spoken = ", ".join(f"{label} {share}" for label, share in zip(labels, told, strict=True))
+    name = html.escape(say.BARS.format(shares=spoken))
+    return f'<div class="bars" role="img" aria-label="{name}">{rows}</div>'
 
 
 def score(value: float | None, facts: Mapping[str, Any]) -> str:
     """Return the score on its scale, with the threshold below which a picture is no digit."""
-    if value is None:
+    if value is None or "score_threshold" not in facts:
         return f'<p class="score">{say.NO_SCORE}</p>'
     threshold = facts["score_threshold"]
     low, high = threshold - SCALE, threshold + SCALE

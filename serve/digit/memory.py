@@ -24,6 +24,7 @@ from serve.texts import inside as say
 BLOCK = 5000  # features that are compared at a time: the page stays small
 TRIES = 3  # children that may fail
 KEYS = {"features", "labels", "index", "data", "images", "truth", "said", "share", "place"}
+_one = threading.Lock()  # one child of this page at a time
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Memory:
                 self._known = read(self._path)
             return self._known is not None
 
+    @property
+    def running(self) -> bool:
+        """Return whether a child is at work for it, or about to be."""
+        return self._running
+
     def progress(self) -> float | None:
         """Return the share of the work that is done, 0 to 1; None: it was not begun."""
         return 1.0 if self.ready else self._done
@@ -124,7 +130,8 @@ class Memory:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             outfile.write(self._graph, self._path)
-            why = self._listen()
+            with _one:
+                why = self._listen()
         except (OSError, UserError) as error:
             why = str(error)
         with self._lock:

@@ -8,8 +8,10 @@ const LARGEST = 10e6; // bytes of a file
 const STEP = 10; // pixels that an arrow key moves the pen
 
 let strokes = []; // {erase, width, points}, the oldest first
-let picture = null; // shown instead of strokes, once it is decoded
+let picture = null; // {address, image}: opened, and shown instead of strokes once it is decoded
 let present = null; // the stroke at work
+let finger = null; // the pointer that draws it; all others are passed over
+let past = []; // {strokes, picture} before each change, for undo
 let tool = "pen";
 let cursor = null; // where the keyboard's pen is
 
@@ -18,10 +20,11 @@ const width = () => Number(one("[data-width]").value);
 
 function paint() {
   ink.clearRect(0, 0, canvas.width, canvas.height);
-  if (picture) {
-    const scale = Math.min(canvas.width / picture.width, canvas.height / picture.height);
-    const [w, h] = [picture.width * scale, picture.height * scale];
-    ink.drawImage(picture, (canvas.width - w) / 2, (canvas.height - h) / 2, w, h);
+  if (picture?.image) {
+    const { width: w, height: h } = picture.image;
+    const scale = Math.min(canvas.width / w, canvas.height / h);
+    const [left, top] = [(canvas.width - w * scale) / 2, (canvas.height - h * scale) / 2];
+    ink.drawImage(picture.image, left, top, w * scale, h * scale);
   }
   strokes.forEach(line);
 }
@@ -31,7 +34,7 @@ function line({ erase, width, points }) {
   Object.assign(ink, { lineCap: "round", lineJoin: "round", lineWidth: width });
   ink.beginPath();
   ink.moveTo(...points[0]);
-  points.forEach((point) => ink.lineTo(...point));
+  points.forEach(([x, y]) => ink.lineTo(x + 0.01, y)); // a line without length has no cap
   ink.stroke();
   ink.globalCompositeOperation = "source-over";
 }
@@ -51,38 +54,42 @@ function send(value) {
   trigger("input");
 }
 
-function sendDrawing() {
+function sendPaper() {
   paint();
-  send(strokes.some((s) => !s.erase) ? { kind: "pen", data: canvas.toDataURL() } : null);
+  if (picture) send({ kind: "file", data: picture.address });
+  else send(strokes.some((s) => !s.erase) ? { kind: "pen", data: canvas.toDataURL() } : null);
   if (cursor) ring();
 }
 
+function change(next) { // what is on the paper, in a way that undo takes back
+  past.push({ strokes: [...strokes], picture });
+  ({ strokes, picture } = { strokes: [], picture: null, ...next });
+}
+
 function begin(point) {
-  if (picture) clear();
+  if (picture && tool === "eraser") return; // an opened picture stays as it is
+  change({ strokes: picture ? [] : [...strokes] });
   present = { erase: tool === "eraser", width: width(), points: [point] };
   strokes.push(present);
   paint();
 }
 
 function end() {
+  finger = null;
   if (!present) return;
   present = null;
-  sendDrawing();
-}
-
-function clear() {
-  [strokes, picture, present] = [[], null, null];
-  paint();
+  sendPaper();
 }
 
 async function load(address) { // a picture by its data: address
-  clear();
-  send({ kind: "file", data: address });
+  const opened = { address, image: null };
+  change({ picture: opened });
+  sendPaper();
   const image = new Image();
   image.src = address;
   try {
     await image.decode();
-    picture = image;
+    opened.image = image;
   } catch { /* the server says what is wrong with it */ }
   paint();
 }
@@ -115,17 +122,16 @@ function where(event) {
 
 const actions = {
   undo() {
-    if (picture) clear();
-    else strokes.pop();
-    sendDrawing();
+    if (past.length) ({ strokes, picture } = past.pop());
+    sendPaper();
   },
   clear() {
-    clear();
-    send(null);
+    if (strokes.length || picture) change({});
+    sendPaper();
   },
   wide() {
     paper(!pad.classList.contains("wide"));
-    if (strokes.length) sendDrawing();
+    if (strokes.length) sendPaper();
   },
 };
 
@@ -148,19 +154,20 @@ function key(event) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (event.button > 0) return;
-  canvas.setPointerCapture(event.pointerId);
+  if (event.button > 0 || finger !== null) return; // a second finger or a palm draws nothing
+  finger = event.pointerId;
+  canvas.setPointerCapture(finger);
   cursor = null;
   begin(where(event));
 });
 canvas.addEventListener("pointermove", (event) => {
-  if (!present || !canvas.hasPointerCapture(event.pointerId)) return;
+  if (!present || event.pointerId !== finger) return;
   const passed = event.getCoalescedEvents?.() ?? [];
   present.points.push(...(passed.length ? passed : [event]).map(where));
   paint();
 });
-canvas.addEventListener("pointerup", end);
-canvas.addEventListener("pointercancel", end);
+for (const over of ["pointerup", "pointercancel"])
+  canvas.addEventListener(over, (event) => { if (event.pointerId === finger) end(); });
 canvas.addEventListener("keydown", key);
 canvas.addEventListener("blur", () => { cursor = null; end(); paint(); });
 
@@ -179,7 +186,7 @@ one("input[type=file]").addEventListener("change", ({ target }) => {
 pad.addEventListener("dragover", (event) => event.preventDefault());
 pad.addEventListener("drop", (event) => {
   event.preventDefault();
-  if (fileOf(event.dataTransfer)) take(fileOf(event.dataTransfer));
+  if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
 });
 
 // Beyond the pad itself: a paste anywhere while the pad is to be seen, and every example's button.
@@ -192,7 +199,9 @@ document.addEventListener("paste", (event) => {
 }, { signal });
 document.addEventListener("click", ({ target }) => {
   const example = target.closest("[data-example]")?.querySelector("img");
-  if (example) load(example.src);
+  if (!example) return;
+  load(example.src);
+  canvas.scrollIntoView({ block: "center" });
 }, { signal });
 
 paper(false);

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from experiments.calibration import refuses
 from serve.digit import ink as inks
+from serve.digit import numbers
 from serve.predictor import Predictor
 
-LEAST_SIDE = 0.06  # of the paper's shorter side; ink within less is too little to be a digit
+LEAST_SIDE = 0.16  # of the paper's shorter side; ink within less is a dot, of the widest pen too
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,7 @@ class Reading:
     @property
     def refused(self) -> np.ndarray:
         """Return which are no digits by the model's own threshold, bool [N]."""
-        if "score" not in self.outputs:
-            return np.zeros(len(self.images), bool)
-        return self.outputs["score"] < self.facts["score_threshold"]
+        return refuses(self.outputs, self.facts)
 
     @property
     def focus(self) -> int:
@@ -62,14 +62,8 @@ def too_little(ink: np.ndarray) -> bool:
     return bool(longest < LEAST_SIDE * min(ink.shape))
 
 
-def read(predictor: Predictor, ink: np.ndarray, *, several: bool = True) -> Reading:
-    """Return what `predictor` reads from ink, uint8 [H, W], of which there must be some.
-
-    Args:
-        several: whether parts that stand side by side are digits of their own.
-    """
-    from serve.digit import numbers
-
-    parts = numbers.split(ink) if several else [ink]
+def read(predictor: Predictor, ink: np.ndarray) -> Reading:
+    """Return what `predictor` reads from ink, uint8 [H, W], of which there must be some."""
+    parts = numbers.split(ink)
     images = np.concatenate([inks.to_image(part) for part in parts])
     return Reading(parts, images, predictor(images), predictor.labels, predictor.facts)

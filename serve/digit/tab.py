@@ -52,7 +52,7 @@ def build(shelf: Shelf, chosen: gr.Dropdown, keeper: Keeper | None) -> gr.HTML:
             answer = gr.HTML(markup.nothing(say.NOTHING, DIGITS), elem_id="digit-answer")
             if keeper is not None:
                 _corrections(shelf, chosen, pad, keeper)
-    view = gr.Radio(_views(), value="seen", label=say.VIEW, elem_id="digit-view")
+    view = gr.Radio(_views(shelf), value="seen", label=say.VIEW, elem_id="digit-view")
     inside = gr.HTML(f"<p>{say.VIEW_NOTHING}</p>", elem_id="digit-inside")
     again = gr.Timer(1, active=False)  # while something that the view needs is in the making
     gr.HTML(f"<h3>{say.EXAMPLES}</h3>{markup.examples(_examples())}", elem_id="digit-examples")
@@ -80,6 +80,7 @@ def build(shelf: Shelf, chosen: gr.Dropdown, keeper: Keeper | None) -> gr.HTML:
         event(look, [pad, chosen, view], [inside, again], **QUICK)
     for event in (wanted.click, watch.tick):
         event(errors, chosen, [mistakes, watch], **QUICK)
+    chosen.change(lambda: ("", gr.Timer(active=False)), None, [mistakes, watch], **QUICK)
     return pad
 
 
@@ -95,9 +96,9 @@ def _answer(predictor: Predictor, value: Any) -> str:
     ink = inks.from_pad(value)
     if not ink.any():
         return markup.nothing(say.BLANK if value else say.NOTHING, predictor.labels)
-    if too_little(ink):
+    if value["kind"] == "pen" and too_little(ink):
         return markup.nothing(say.TOO_LITTLE, predictor.labels)
-    return markup.reading(read(predictor, ink))
+    return markup.reading(read(predictor, ink), predictor.title)
 
 
 def _look(shelf: Shelf, value: Any, key: str, which: str) -> tuple[str, bool]:
@@ -119,7 +120,7 @@ def _corrections(shelf: Shelf, chosen: gr.Dropdown, pad: gr.HTML, keeper: Keeper
             if truth is None or not ink.any():
                 raise UserError(say.KEEP_WHAT)
             predictor = shelf.get(key, TASK)
-            return keeper.keep(*_focus(predictor, ink), truth, predictor), False
+            return keeper.keep(ink, _alone(predictor, ink), truth, predictor), False
 
         return told(keeping)[0]
 
@@ -127,17 +128,22 @@ def _corrections(shelf: Shelf, chosen: gr.Dropdown, pad: gr.HTML, keeper: Keeper
     pad.input(lambda: (None, ""), None, [true, kept], **QUICK)
 
 
-def _focus(predictor: Predictor, ink: np.ndarray) -> tuple[np.ndarray, Reading]:
-    """Return the ink of the digit that the bars are of, and what is read from it alone."""
+def _alone(predictor: Predictor, ink: np.ndarray) -> Reading:
+    """Return what is read from ink that holds one digit.
+
+    Raises:
+        UserError: it holds several.
+    """
     found = read(predictor, ink)
-    part = found.parts[found.focus]
-    return part, read(predictor, part, several=False)
+    if len(found.parts) > 1:
+        raise UserError(say.KEEP_ONE)
+    return found
 
 
-def _views() -> list[tuple[str, str]]:
-    """Return (words, name) of the views; without torch, without the one that loads it."""
+def _views(shelf: Shelf) -> list[tuple[str, str]]:
+    """Return (words, name) of the views; torch is loaded for this machine's own people only."""
     views = {name: words for name, words in say.VIEWS.items() if name != "torch"}
-    if find_spec("torch"):
+    if shelf.local and find_spec("torch"):
         views["torch"] = say.VIEWS["torch"]
     return [(words, name) for name, words in views.items()]
 
@@ -150,4 +156,4 @@ def _template() -> str:
 
 def _examples() -> list[tuple[str, bytes]]:
     files = sorted((HERE / "examples").glob("*.png"))
-    return [(say.EXAMPLE.format(digit=file.stem), file.read_bytes()) for file in files]
+    return [(say.EXAMPLE.format(digit=markup.a(file.stem)), file.read_bytes()) for file in files]

@@ -5,12 +5,15 @@ Each takes (shelf, key of the model, ink) and returns HTML and whether to ask ag
 
 from __future__ import annotations
 
+import html
+import threading
 import time
 from functools import lru_cache
 from statistics import median
 
 import numpy as np
 
+from experiments import hashes
 from experiments.errors import UserError
 from experiments.paths import STATE
 from serve.digit import inside_markup, markup
@@ -26,6 +29,8 @@ View = tuple[str, bool]
 KEPT = 2  # graphs whose inside is kept at hand: each takes 15 MB, and 18 for what it remembers
 RUNS = 20  # of a model, to tell its time
 STUDIES = STATE / "page"
+_kept: dict[str, Memory] = {}  # by the graph's hash, the last used at the end
+_keeping = threading.Lock()
 
 
 def seen(shelf: Shelf, key: str, ink: np.ndarray) -> View:
@@ -71,8 +76,14 @@ def sides(shelf: Shelf, key: str, ink: np.ndarray, torch: bool = False) -> View:
     if not forms:
         raise UserError(say.NO_SIBLINGS)
     image = _one(shelf.get(key, TASK), ink)
-    rows = [_side(form, shelf.get(sibling), image) for form, sibling in forms.items()]
-    return markup.table(say.SIDES_HEAD, rows) + f"<p>{say.SIDES.format(runs=RUNS)}</p>", False
+    rows, faults = [], []
+    for form, sibling in forms.items():
+        try:
+            rows.append(_side(form, shelf.get(sibling, TASK, torch=torch), image))
+        except UserError as error:  # of one form; the others are shown
+            faults.append(f'<p role="status">{html.escape(str(error))}</p>')
+    words = f"<p>{say.SIDES.format(runs=RUNS)}</p>"
+    return markup.table(say.SIDES_HEAD, rows) + "".join(faults) + words, False
 
 
 def with_torch(shelf: Shelf, key: str, ink: np.ndarray) -> View:
@@ -135,9 +146,15 @@ def _inside(graph: bytes) -> Inside:
     return Inside(graph)
 
 
-@lru_cache(KEPT)
 def _memory(graph: bytes) -> Memory:
-    return Memory(graph, STUDIES)
+    """Return what is remembered of a graph: one object for all who ask, while it is at work."""
+    digest = hashes.of_bytes(graph)
+    with _keeping:
+        known = _kept.pop(digest) if digest in _kept else Memory(graph, STUDIES)
+        _kept[digest] = known
+        for old in [name for name, memory in _kept.items() if not memory.running][:-KEPT]:
+            del _kept[old]
+        return known
 
 
 def _waiting(memory: Memory) -> str | None:

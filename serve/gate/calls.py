@@ -1,6 +1,8 @@
 """What is asked of gates from outside: an evaluation, or a training; every value is checked."""
 
+import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from serve.predictor import Predictor
 from serve.texts import gate as texts
 
 MOST_INPUTS, MOST_HIDDEN = 4, 8  # of what is trained in the page
+KEPT = 64  # trainings; each takes 0.1 MB
 LEAST, MOST = -10, 10  # of an input; the gates themselves know 0 and 1
+_turn = threading.Lock()
 
 
 def tables(predictor: Predictor) -> dict[str, str]:
@@ -37,6 +41,12 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
         bits, hidden, activation, start = _checked(request)
     except UserError as error:
         return {"error": str(error)}
+    with _turn:  # a whole class may press Train at once: one after the other is quicker for all
+        return _trained(bits, hidden, activation, start)
+
+
+@lru_cache(KEPT)
+def _trained(bits: str, hidden: int, activation: str, start: int) -> dict[str, Any]:
     training = gate_net.train(bits, hidden, activation, start - 1)
     learned = training.learned
     low, high = gate_net.wilson(int(learned.sum()), len(learned))

@@ -379,7 +379,8 @@ function draw() {
   requestAnimationFrame(() => {
     waiting = false;
     drawStatus();
-    if (!state.net) return;
+    // a network of another number of inputs is on its way out
+    if (state.net?.weight1[0].length !== state.x.length) return;
     for (const part of [
       drawAxes,
       drawSurface,

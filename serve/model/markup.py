@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from experiments.calibration import refuses
 from serve.predictor import Predictor
 from serve.texts import model as say
 
@@ -210,8 +211,7 @@ def _name(predictor: Predictor) -> str:
 
 
 def _refuses(predictor: Predictor, answer: Mapping[str, np.ndarray]) -> bool:
-    threshold = predictor.facts.get("score_threshold")
-    return "score" in answer and threshold is not None and float(answer["score"][0]) < threshold
+    return bool(refuses(answer, predictor.facts)[0])
 
 
 def _answer(predictor: Predictor, answer: Mapping[str, np.ndarray]) -> str:

@@ -29,7 +29,9 @@ WHICH = r"(/[1-9]\d{0,8}|@[\w.-]{1,64})"  # number or alias
 GRAPHS = ("fp32", "fp16", "int8")
 MOST = 8  # opened models that are kept, besides those of the start
 PATIENCE = 30  # seconds to wait for the registry while it is read for others
-RESPITE = 10  # seconds until the registry is asked again for what it has just refused
+WAITING = 3  # who may wait for it; each holds one of the server's threads
+RESPITE = 10  # seconds until the registry is asked again for what it has just refused or lacked
+MOST_REFUSED = 64  # keys whose refusal is remembered
 
 
 class Shelf:
@@ -52,10 +54,12 @@ class Shelf:
         self._inquiry, self._listing = inquiry, Listing()
         self._opened: OrderedDict[str, Predictor] = OrderedDict()
         self._told: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
-        self._unlisted: dict[str, str] = {}  # alias -> key, of names that are not the tasks' own
-        self._refused: tuple[str, float, str] = ("", 0, "")  # key, when, why
+        self._led: dict[str, str] = {}  # alias -> key of the open version that it leads to
+        self._refused: OrderedDict[str, tuple[float, str]] = OrderedDict()  # key -> when, why
+        self._listed = float("-inf")  # when the versions were listed, or could not be
         self._lock = threading.RLock()  # of the dictionaries: held for moments
         self._door = threading.Lock()  # of the registry: one process reads it at a time
+        self._queue = threading.BoundedSemaphore(1 + WAITING)  # at the door and behind it
 
     @classmethod
     def open(cls, models: Sequence[str], backend: str, tasks: Sequence[str]) -> Shelf:
@@ -138,11 +142,11 @@ class Shelf:
         try:
             answer = inquiry.answer()
         except UserError as error:
-            self.problem = str(error)
+            self.problem, self._listed = str(error), time.monotonic()
             return {}
         listing = Listing(Row(**row) for row in answer["list"])
         with self._lock:
-            self._listing, self.problem = listing, ""
+            self._listing, self.problem, self._listed = listing, "", time.monotonic()
             for task in () if self._models or self._torch else self._tasks:
                 row, how = listing.unexported(task), cli.HOW_TO_EXPORT.format(task=task)
                 if row is not None:
@@ -151,27 +155,54 @@ class Shelf:
                     self.notes.pop(task, None)
         return answer
 
+    def _relist(self) -> None:
+        self._learn(Inquiry(list=[name for task in self._tasks for name in names(task)]))
+        if self.problem:
+            raise UserError(self.problem)
+
     def refresh(self) -> None:
         """List the versions anew; aliases that were moved lead to where they point now.
 
         Raises:
-            UserError: the registry cannot be read; what is open goes on.
+            UserError: the registry, or a version that an open alias was moved to, cannot be
+                read; what is open goes on.
         """
         with self._asking():
-            self._learn(Inquiry(list=[name for task in self._tasks for name in names(task)]))
-        if self.problem:
-            raise UserError(self.problem)
+            self._relist()
+            failed = self._follow()
+        if failed:
+            raise UserError(" ".join(dict.fromkeys(failed.values())))
 
-    def get(self, key: str, task: str | None = None) -> Predictor:
+    def _follow(self) -> dict[str, str]:
+        """Lead the moved aliases to versions that could be opened; return alias -> why not."""
+        failed = {}
+        with self._lock:
+            led = list(self._led.items())
+        for alias, own in led:
+            row = self._listing.find(alias)
+            new = f"{TORCH if alias.startswith(TORCH) else ''}{row.uri}" if row else own
+            try:
+                if new != own:
+                    self._open(new)
+                    with self._lock:
+                        self._led[alias] = new
+            except UserError as error:
+                failed[alias] = str(error)
+        return failed
+
+    def get(self, key: str, task: str | None = None, torch: bool = False) -> Predictor:
         """Return the model of a key: at once if it is open, else read from the registry.
 
         Args:
             task: that it must be of; None: any of the page's.
+            torch: also a listed torch program where the page itself is not on torch.
 
         Raises:
             UserError: it is no key, or there is no such version, or its hash does not fit.
         """
-        return self._of_task(self._at_hand(key) or self._bring(key), key, task)
+        if str(key).startswith(TORCH):
+            self._check(key, torch)  # even if it is open: for others it was opened
+        return self._of_task(self._at_hand(key) or self._bring(key, torch), key, task)
 
     def choose(self, key: str, task: str | None = None) -> Predictor:
         """Return the model of a key as it is now: an alias is resolved, a file read, anew.
@@ -183,7 +214,13 @@ class Shelf:
         if key.startswith(FILE):
             return self._of_task(self._reread(key), key, task)
         if "@" in key:
-            self.refresh()
+            with self._asking():
+                self._relist()
+                if why := self._follow().get(key):
+                    raise UserError(why)
+                if self._listing.find(key) is None:
+                    self._refuse(key)
+                    self._fetch(key)  # of a name that is not the tasks' own
         return self.get(key, task)
 
     def _of_task(self, predictor: Predictor, key: str, task: str | None) -> Predictor:
@@ -192,29 +229,39 @@ class Shelf:
             raise UserError(say.OTHER_TASK.format(key=key, task=predictor.task, wanted=wanted))
         return predictor
 
-    def _check(self, key: str) -> None:
+    def _check(self, key: str, torch: bool = False) -> None:
         """Raise UserError if `key` may not be asked for at all, by whatever came from outside."""
+        if not key:
+            raise UserError(say.NONE_SERVED)
         key = str(key)
         uri = key.removeprefix(TORCH)
         own = "|".join(re.escape(name) for task in self._tasks for name in names(task))
-        named = uri in self._models and uri.startswith(REGISTERED)
         file = key.startswith(FILE) and key in self._opened
-        if not (named or file or re.fullmatch(f"{REGISTERED}({own}){WHICH}", uri)):
+        known = self._named(key) or file or re.fullmatch(f"{REGISTERED}({own}){WHICH}", uri)
+        loadable = self._torch or (torch and self._listing.find(key))
+        if not known or (key.startswith(TORCH) and not loadable):
             raise UserError(say.NO_KEY.format(key=key[:200], task=self._tasks[0]))
 
+    def _named(self, key: str) -> bool:
+        """Return whether a key is of a registered version that was named at start."""
+        uri = key.removeprefix(TORCH)
+        return uri in self._models and uri.startswith(REGISTERED)
+
     def _resolved(self, key: str) -> str:
-        """Return the key of the version that an alias points at; any other key as it is."""
+        """Return the key of the version that an alias leads to; any other key as it is."""
         row = None if key.startswith(FILE) else self._listing.find(key)
-        if row is None:
-            return self._unlisted.get(key, key)
-        return f"{TORCH if key.startswith(TORCH) else ''}{row.uri}"
+        listed = f"{TORCH if key.startswith(TORCH) else ''}{row.uri}" if row else key
+        return self._led.get(key, listed)
 
     def _at_hand(self, key: str) -> Predictor | None:
+        key = str(key)
         with self._lock:
-            key = self._resolved(str(key))
-            if key in self._opened:
-                self._opened.move_to_end(key)
-            return self._opened.get(key)
+            own = self._resolved(key)
+            if own in self._opened:
+                self._opened.move_to_end(own)
+                if own != key:
+                    self._led[key] = own
+            return self._opened.get(own)
 
     def _keep(self, key: str, predictor: Predictor) -> Predictor:
         """Put a model on the shelf; the one that was not used for longest may go for it."""
@@ -222,47 +269,79 @@ class Shelf:
             own = key if key.startswith(FILE) else predictor.key
             if key.startswith(TORCH):
                 own = f"{TORCH}{own}"
-            if self._resolved(key) != own:
-                self._unlisted[key] = own
+            if own != key:
+                self._led[key] = own
             predictor.key = own
             self._opened[own] = predictor
             self._opened.move_to_end(own)
             pinned = {self._resolved(first) for first in self.first.values()}
             for old in [known for known in self._opened if known not in pinned][:-MOST]:
                 del self._opened[old]
+            self._led = {alias: led for alias, led in self._led.items() if led in self._opened}
         return predictor
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Wait for the turn to read the registry."""
-        if not self._door.acquire(timeout=PATIENCE):
+        """Wait for the turn to read the registry, if not too many wait already."""
+        if not self._queue.acquire(blocking=False):
             raise UserError(say.BUSY)
         try:
-            yield
-        finally:
-            self._door.release()
-
-    def _bring(self, key: str) -> Predictor:
-        """Open a version that is not open, unless somebody else has meanwhile."""
-        self._check(key)
-        with self._asking():
-            found = self._at_hand(key)
-            if found is not None:
-                return found
-            refused, when, why = self._refused
-            if refused == key and time.monotonic() - when < RESPITE:
-                raise UserError(why)
+            if not self._door.acquire(timeout=PATIENCE):
+                raise UserError(say.BUSY)
             try:
-                return self._fetch(key)
-            except UserError as error:
-                self._refused = key, time.monotonic(), str(error)
-                raise
+                yield
+            finally:
+                self._door.release()
+        finally:
+            self._queue.release()
+
+    def _bring(self, key: str, torch: bool) -> Predictor:
+        """Open a version that is not open, unless somebody else has meanwhile."""
+        self._check(key, torch)
+        self._refuse(key)
+        with self._asking():
+            return self._open(key)
+
+    def _open(self, key: str) -> Predictor:
+        """Return the model of a key, at one's turn to read the registry."""
+        found = self._at_hand(key)
+        if found is not None:
+            return found
+        self._admit(key)
+        try:
+            return self._fetch(key)
+        except UserError as error:
+            with self._lock:
+                self._refused.pop(key, None)
+                self._refused[key] = time.monotonic(), str(error)
+                while len(self._refused) > MOST_REFUSED:
+                    self._refused.popitem(last=False)
+            raise
+
+    def _lacks(self, key: str) -> bool:
+        return not self._named(key) and self._listing.find(key) is None
+
+    def _admit(self, key: str) -> None:
+        """Raise UserError if the registry has no such version, which an old list cannot tell."""
+        if self._lacks(key) and time.monotonic() - self._listed >= RESPITE:
+            self._relist()
+        self._refuse(key)
+
+    def _refuse(self, key: str) -> None:
+        """Raise UserError if the registry has just refused a key, or just did not list it."""
+        now = time.monotonic()
+        with self._lock:
+            when, why = self._refused.get(key, (float("-inf"), ""))
+            if now - when < RESPITE:
+                raise UserError(why)
+            if self._lacks(key) and now - self._listed < RESPITE:
+                raise UserError(self.problem or say.NO_VERSION.format(key=key, seconds=RESPITE))
 
     def _fetch(self, key: str) -> Predictor:
         """Open a version and, as one process reads them all, its other precisions with it."""
-        own = self._resolved(key)
         if key.startswith(TORCH):
-            return self._keep(key, _program(own.removeprefix(TORCH)))
+            return self._keep(key, _program(key.removeprefix(TORCH)))
+        own = self._resolved(key)
         beside = [uri for form, uri in self._forms(key).items() if form in GRAPHS and uri != own]
         asked = [uri for uri in beside if self._at_hand(uri) is None]
         found = Inquiry(find=[*asked, key]).answer()["find"]
@@ -311,7 +390,7 @@ class Shelf:
     def _origin(self, key: str) -> Row | None:
         """Return the trained version behind a key, if this registry has it."""
         if not key.startswith(FILE):
-            return self._listing.origin(key)
+            return self._listing.origin(self._resolved(key))
         told = self.metadata(key)
         row = self._listing.find(told.get("torch_model", ""))
         return row if row and row.run_id == told.get("run_id") else None  # not one of elsewhere
@@ -332,16 +411,25 @@ class Shelf:
         if origin is None and key.startswith(FILE):
             raise UserError(self.problem or say.NOT_LISTED.format(title=self.get(key).title))
         uri = origin.uri if origin and key.startswith(FILE) else self._resolved(key)
-        with self._asking():
-            if uri not in self._told:
-                found = Inquiry(about=[uri.removeprefix(TORCH)]).answer()["about"]
-                self._told[uri] = next(iter(found.values()))
+        told = self._told.get(uri)
+        if told is None:
+            with self._asking():
+                told = self._told.get(uri) or self._read_about(uri)
+        if "error" in told:
+            raise UserError(told["error"])
+        return told
+
+    def _read_about(self, uri: str) -> Mapping[str, Any]:
+        """Return the registry's answer about a version; it is kept if nothing was amiss."""
+        if uri not in self._opened:
+            self._admit(uri)
+        found = Inquiry(about=[uri.removeprefix(TORCH)]).answer()["about"]
+        told: Mapping[str, Any] = next(iter(found.values()))
+        if "error" not in told and not told["problems"]:
+            with self._lock:
+                self._told[uri] = told
                 while len(self._told) > MOST:
                     self._told.popitem(last=False)
-            told = self._told[uri]
-        if "error" in told:
-            del self._told[uri]
-            raise UserError(told["error"])
         return told
 
 

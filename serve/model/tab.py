@@ -16,6 +16,7 @@ import gradio as gr
 
 from experiments.errors import UserError
 from serve.digit import ink
+from serve.digit.reading import read
 from serve.model import markup as model_markup
 from serve.model.shelf import Shelf
 from serve.predictor import Predictor
@@ -113,7 +114,12 @@ class _Part:
         compared = self._compared(pad, tab) if self.task == DRAWN else None
         about = self._about()
         changed = self.chosen.input(
-            self._choose, [self.chosen, served], [self.chosen, served, facts, said], **PRIVATE
+            self._choose,
+            [self.chosen, served],
+            [self.chosen, served, facts, said],
+            queue=False,  # it must not wait for card and curves that are being read
+            trigger_mode="always_last",
+            **PRIVATE,
         )
         changed.then(self._read, self.chosen, about, **PRIVATE)
         if compared is not None:
@@ -229,5 +235,6 @@ class _Part:
         if not strokes.any():
             return model_markup.sentence(say.NOTHING_DRAWN)
         pair = [self.shelf.get(each, self.task) for each in (key, other)]
-        image = ink.to_image(strokes)
+        found = read(pair[0], strokes)
+        image = found.images[found.focus : found.focus + 1]
         return model_markup.versus(pair, [predictor(image) for predictor in pair])

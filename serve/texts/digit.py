@@ -20,24 +20,25 @@ PAD = {
     "too_large": "This file has more than 10 MB; choose a smaller picture.",
 }
 NO_PICTURE = (
-    "This file is no picture that can be read ({why}); try a PNG or JPEG of at most 89 megapixels."
+    "This file is no picture that can be read; try a PNG or JPEG of at most {most} megapixels."
 )
 BUSY = "Other large pictures are being read; try again in a few seconds, or a smaller one."
 NOTHING = "Draw a digit, and the answer appears here."
 BLANK = "There is <b>no ink</b> here: the picture is blank, or all paper."
 TOO_LITTLE = "That is <b>too little ink</b> to be a digit; draw it larger."
-ANSWER = "This is a <b>{label}</b> with {share}"
+ANSWER = "This is {digit}, probability {share}"
 MORE_THAN = "more than "
-REFUSED = "This looks like <b>no digit</b>; if it is one, then a {label}"
+REFUSED = "This looks like <b>no digit</b>; if it is one, then {digit}"
 NUMBER = "This reads as <b>{number}</b>"
 NO_NUMBER = "?"
 OF_SEVERAL = "The bars and the views below are of the least sure one, number {place} from the left."
-BARS = "Probability of each digit, after calibration"
+BARS = "Probability of each digit, after calibration: {shares}"
+ANSWERED = "Answered by {title}."
 SCORE = (
-    "Score {score:.1f}: the logarithm of the odds that this is a digit at all. "
-    "Below {threshold:.1f} it is refused"
+    "Score {score:.1f}: how much more the network takes it for a digit than for none, as a "
+    "logarithm of odds. Below {threshold:.1f} it is refused"
 )
-FALSE_REFUSALS = "; so are {share:.1%} of true digits, by mistake."
+FALSE_REFUSALS = ", and so are {share:.1%} of MNIST's validation digits, by mistake."
 NO_SCORE = "This model has no score to tell digits from anything else."
 VIEW = "Look inside"
 VIEWS = {
@@ -60,7 +61,7 @@ SIDES = (
     "{runs} runs for this one picture, on one thread, on this machine now."
 )
 EXAMPLES = "Examples from MNIST's test set"
-EXAMPLE = "Example: a {digit} of the test set"
+EXAMPLE = "Example: {digit} of the test set"
 MISTAKES = "Show this model's worst mistakes on the test set"
 CORRECT = "It was a ..."
 NO_DIGIT = "no digit"
@@ -69,4 +70,5 @@ KEPT = (
     "Kept on this machine's disk: the model said {said}, you say {true}. Now {count}; "
     "python -m experiments.corrections lists, exports and scores them."
 )
+KEEP_ONE = "A correction is of one digit: draw it alone, then say what it was."
 KEEP_WHAT = "Choose what it was, and draw something, before you keep a correction."

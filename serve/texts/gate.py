@@ -7,9 +7,8 @@ INTRO = (
 OWN = "your own gate"
 NAMES = {"parity3": "parity3 (xor)", "parity4": "parity4 (xor)"}
 GROUPS = {1: "One input", 2: "Two inputs", 3: "Three inputs", 4: "Four inputs"}
-GROUP_OF_MODEL = "Of the registered model"
 
-# Fixed words of the tab's frame (serve/lab.html).
+# Fixed words of the tab's frame (serve/gate/lab.html).
 FRAME = {
     "gate": "Gate",
     "source": "Network",

@@ -55,7 +55,10 @@ MAPS = (
 )
 LIMIT = "full colour: ±{limit:.1f}"
 NONE = "none"
-LOGITS = "One for each digit, and one that it is none; the highest wins."
+LOGITS = (
+    "One for each digit, and one that it is none. The score compares the ten with the last; "
+    "below its threshold the picture is refused."
+)
 
 # Which ink mattered
 OCCLUSION = (

@@ -17,6 +17,10 @@ NO_KEY = (
     "model: expected a registered version of this page's tasks, such as models:/{task}-onnx/1 "
     "or models:/{task}-onnx@champion, or a file named at start; found {key!r}."
 )
+NO_VERSION = (
+    "model: expected a version that the registry lists, found {key}; choose another, "
+    "or try again in {seconds} s if it is new."
+)
 OTHER_TASK = "model: {key} is of task {task}, this tab is for task {wanted}; choose another."
 NO_TAB = "model: {model} is of task {task}, which {why}."
 HAS_NO_TAB, NAMED_TWICE = "has no tab on the page", "is named twice"
@@ -84,7 +88,7 @@ COMPARE = "Compare two versions on the current drawing"
 OTHER = "Compare with"
 NOTHING_CHOSEN = "Choose a second version to see both answers side by side."
 NOTHING_DRAWN = "Draw a digit on the Digit tab, then come back: both versions answer here."
-CLASS, ANSWER, SCORE, PROBABILITY = "class", "answer", "score", "probability"
+CLASS, ANSWER, SCORE = "class", "answer", "score"
 SAYS = "{label} with {share:.1%}"
 REFUSES = "no digit (else {label})"
 SCORE_OF = "{score:.1f}, at least {threshold:.1f} asked"

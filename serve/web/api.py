@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from anyio import CapacityLimiter, to_thread
 from fastapi.exceptions import RequestValidationError
+from gradio.exceptions import ComponentProcessingError, InvalidPathError
 from gradio.utils import get_upload_folder
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -15,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from experiments.calibration import refuses
 from experiments.errors import UserError
 from serve.digit import ink
 from serve.texts import api as say
@@ -37,8 +40,10 @@ def endpoints(shelf: "Shelf", first: Mapping[str, str]) -> dict[str, Callable[..
     """
 
     def chosen(task: str, model: Any) -> "Predictor":
+        if not isinstance(model, str | None):
+            raise UserError(say.NO_TEXT.format(found=type(model).__name__))
         key = model or first.get(task)
-        if not isinstance(key, str):
+        if key is None:
             raise UserError(say.NO_MODEL)
         return shelf.get(key, task)
 
@@ -70,15 +75,12 @@ def digit(predictor: "Predictor", path: Path) -> dict[str, Any]:
     told = predictor(ink.to_image(ink.from_file(path)))
     probabilities = [float(p) for p in told["probabilities"][0]]
     likeliest = predictor.labels[int(told["probabilities"][0].argmax())]
-    score = float(told["score"][0]) if "score" in told else None
-    threshold = predictor.facts.get("score_threshold")
-    refused = score is not None and threshold is not None and score < threshold
     return {
-        "label": None if refused else likeliest,
+        "label": None if refuses(told, predictor.facts)[0] else likeliest,
         "digit": likeliest,
         "probabilities": probabilities,
-        "score": score,
-        "threshold": threshold,
+        "score": float(told["score"][0]) if "score" in told else None,
+        "threshold": predictor.facts.get("score_threshold"),
         "refused_digits": predictor.facts.get("refused_digits"),
         "model": predictor.title,
     }
@@ -126,19 +128,23 @@ def app_kwargs(
 
 def routes(shelf: "Shelf", first: Mapping[str, str], meters: Meters) -> list[Route]:
     """Return /healthz, /metrics and a short way to the endpoints; all come before Gradio's own."""
+    own = CapacityLimiter(2)  # threads of its own, for when the page's are all at work
 
-    def health(_: Request) -> Response:
+    def health() -> Response:
         try:
             models = {task: shelf.get(key).title for task, key in first.items()}
         except UserError as error:
             return JSONResponse({"status": "ill", "error": str(error), "version": VERSION}, 503)
         return JSONResponse({"status": "ok", "models": models, "version": VERSION})
 
-    def metrics(_: Request) -> Response:
+    async def healthz(_: Request) -> Response:
+        return await to_thread.run_sync(health, limiter=own)
+
+    async def metrics(_: Request) -> Response:
         return meters.answer()
 
     direct = [_direct(name, function) for name, function in endpoints(shelf, first).items()]
-    return [Route("/healthz", health), Route("/metrics", metrics), *direct]
+    return [Route("/healthz", healthz), Route("/metrics", metrics), *direct]
 
 
 def _direct(name: str, function: Callable[..., dict[str, Any]]) -> Route:
@@ -184,9 +190,8 @@ def sentences(page: gr.Blocks) -> None:
 
     A mistake of the caller's leaves nothing on the console, a fault of ours its traceback.
     """
-    from gradio.exceptions import InvalidPathError
-
     process = page.process_api
+    page.preprocess_data = _checked(page.preprocess_data)
 
     async def process_api(*args: Any, **more: Any) -> Any:
         try:
@@ -202,3 +207,20 @@ def sentences(page: gr.Blocks) -> None:
             raise gr.Error(say.BROKEN.format(kind=type(error).__name__)) from error
 
     page.process_api = process_api
+
+
+def _checked(preprocess: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Gradio's reading of an event's inputs, whose faults are the caller's mistakes."""
+    wrong = (ValueError, TypeError, LookupError, AttributeError, ComponentProcessingError)
+
+    async def checked(block_fn: Any, inputs: list[Any], *args: Any, **more: Any) -> Any:
+        try:
+            return await preprocess(block_fn, inputs, *args, **more)
+        except (gr.Error, InvalidPathError, UserError):
+            raise
+        except wrong as error:
+            counts = {"expected": len(block_fn.inputs), "found": len(inputs)}
+            told = say.WRONG_INPUTS.format(name=block_fn.name or "This event", **counts)
+            raise gr.Error(told, print_exception=False) from error
+
+    return checked

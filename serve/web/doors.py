@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from experiments.errors import UserError
 from serve.texts import api as say
-from serve.web.limits import BodyLimit, Turns, refusal
+from serve.web.limits import Turns, refusal
 
 if TYPE_CHECKING:
     from serve.web.meters import Meters
@@ -55,6 +55,7 @@ def middleware(
         framers: sources (of a Content-Security-Policy) that may show the page in a frame.
     """
     from serve.web.meters import Measured
+    from serve.web.uploads import Quota
 
     measured = [Middleware(Measured, meters=meters)] if meters else []
     return [
@@ -63,7 +64,7 @@ def middleware(
         Middleware(Guarded, hosts={*LOOPBACK, *(name.lower() for name in hosts)}),
         *([Middleware(Locked, auth=auth)] if auth else []),
         Middleware(Turns),
-        Middleware(BodyLimit),
+        Middleware(Quota),
         Middleware(Caught),
     ]
 

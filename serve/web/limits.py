@@ -1,6 +1,8 @@
 """Limits on what one request may cost: bytes, its turn, and time."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -12,9 +14,12 @@ from serve.texts import api as say
 MEGABYTE = 1_000_000
 MOST_BYTES = 16 * MEGABYTE  # of a request's body
 AT_WORK = 64  # requests at once; Gradio works with at most 40 threads
-OPEN = 800  # requests at work, waiting for a turn, or streaming; a process may have 1,024 files
-PATIENCE = 10.0  # seconds until a request must have had its turn
+OPEN = 800  # requests coming, waiting, at work, or streaming; a process may have 1,024 files
+HELD = 256 * MEGABYTE  # of all bodies; when there are more, only small ones are taken
+SMALL = 100_000  # bytes; a drawing, or a call
+PATIENCE = 10.0  # seconds until a body must have come, and again until a request has had its turn
 SECONDS = 30.0  # until it must have been answered
+ASIDE = ("/healthz", "/metrics")  # answered without a turn, however busy the page is
 STREAM = "text/event-stream"
 
 
@@ -29,69 +34,110 @@ def kind_of_answer(message: Message) -> str:
     return Headers(raw=message["headers"]).get("content-type", "")
 
 
-class BodyLimit:
-    """ASGI middleware: a body of more than `most` bytes is refused, announced or not."""
+class Bodies:
+    """Reads bodies whole, so that who sends slowly, or never ends, keeps no turn meanwhile."""
 
-    def __init__(self, app: ASGIApp, most: int = MOST_BYTES) -> None:
-        self.app, self.most = app, most
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self.most, self.held = most, 0
         self.sentence = say.TOO_LARGE.format(most=most // MEGABYTE)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        announced = Headers(scope=scope).get("content-length", "0")
+    @asynccontextmanager
+    async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
+        """Give a `receive` that hands the whole body on at once; it counts as held until the end.
+
+        Raises:
+            HTTPException: 413 too large, announced or not; 408 not in time; 503 too many are held.
+        """
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "0")
         if not announced.isdecimal() or int(announced) > self.most:
-            await refusal(413, self.sentence, connection="close")(scope, receive, send)
+            raise HTTPException(413, self.sentence)
+        if announced == "0" and "transfer-encoding" not in headers:
+            yield receive  # most requests: nothing to wait for
             return
-        seen = 0
+        body = bytearray()
+        try:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    while await self._more(receive, body):
+                        pass
+            except TimeoutError as error:
+                raise HTTPException(408, say.NO_BODY.format(seconds=round(PATIENCE))) from error
+            yield handed_on(bytes(body), receive)
+        finally:
+            self.held -= len(body)
 
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.most:
-                raise HTTPException(413, self.sentence)  # the one error that parsers let pass
-            return message
+    async def _more(self, receive: Receive, body: bytearray) -> bool:
+        """Add what comes next to `body`; return whether there is more."""
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise TimeoutError  # nobody is left to be told
+        part = message.get("body", b"")
+        body += part
+        self.held += len(part)
+        if len(body) > self.most:
+            raise HTTPException(413, self.sentence)
+        if self.held > HELD and len(body) > SMALL:
+            raise HTTPException(503, say.BUSY)
+        return bool(message.get("more_body", False))
 
-        await self.app(scope, counted, send)
+
+def handed_on(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives `body` once, and then what `receive` gives."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again
 
 
 class Turns:
     """ASGI middleware: so many requests are at work at once, the others wait their turn; in time.
 
-    A request that waits in vain, or comes when too many are open, is told so (503); one that is
-    not answered in time, too (504), and keeps its turn until its thread has ended, since a thread
-    cannot be stopped. A stream of events gives its turn back as soon as it has begun.
+    A body is read before the turn is taken. A request that waits in vain, or comes when too many
+    are open, is told so (503); one that is not answered in time, too (504), and keeps its turn
+    until its thread has ended, since a thread cannot be stopped. A stream of events gives its
+    turn back as soon as it has begun.
     """
 
     def __init__(
-        self, app: ASGIApp, at_work: int = AT_WORK, most_open: int = OPEN, seconds: float = SECONDS
+        self,
+        app: ASGIApp,
+        at_work: int = AT_WORK,
+        most_open: int = OPEN,
+        seconds: float = SECONDS,
+        most: int = MOST_BYTES,
     ) -> None:
         self.app, self.most_open, self.seconds = app, most_open, seconds
+        self.bodies = Bodies(most)
         self.turns = asyncio.Semaphore(at_work)
         self.open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in ASIDE:
             await self.app(scope, receive, send)
             return
         self.open += 1
         try:
-            if self.open > self.most_open or not await self._turn():
-                await refusal(503, say.BUSY, retry_after="5")(scope, receive, send)
-                return
-            await self._work(scope, receive, send)
+            if self.open > self.most_open:
+                raise HTTPException(503, say.BUSY)
+            async with self.bodies.read(scope, receive) as whole:
+                await self._turn()
+                await self._work(scope, whole, send)
+        except HTTPException as error:  # of the limits alone: what the app raises, it answers
+            more = {"retry_after": "5"} if error.status_code == 503 else {"connection": "close"}
+            await refusal(error.status_code, error.detail, **more)(scope, receive, send)
         finally:
             self.open -= 1
 
-    async def _turn(self) -> bool:
-        """Return whether this request's turn came."""
+    async def _turn(self) -> None:
+        """Wait for this request's turn; raise HTTPException if it does not come."""
         try:
             async with asyncio.timeout(PATIENCE):
-                return await self.turns.acquire()
-        except TimeoutError:
-            return False
+                await self.turns.acquire()
+        except TimeoutError as error:
+            raise HTTPException(503, say.BUSY) from error
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer within the time; the work is a task of its own, so that it can be left behind."""
