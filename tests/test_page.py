@@ -105,7 +105,7 @@ def test_a_letter_is_no_digit(page: Page, letter: str) -> None:
     draw(page, *[line.tolist() for line in written.strokes])
     says(page, "no digit")
     expect(page.locator("#digit-answer .bar.top")).to_have_count(0)
-    expect(page.locator("#digit-answer .score")).to_contain_text("of true digits, by mistake")
+    expect(page.locator("#digit-answer .score")).to_contain_text("validation digits, by mistake")
 
 
 def test_scribbles_and_dots_are_no_digits(page: Page) -> None:
@@ -282,7 +282,7 @@ def test_another_version_is_served_without_a_restart(page: Page) -> None:
     box, facts = page.locator("#model-mnist input"), page.locator("#model-facts-mnist")
     box.fill("models:/mnist-onnx/99")
     box.press("Enter")
-    expect(page.locator("#model-said-mnist")).to_contain_text("There is no", timeout=60_000)
+    expect(page.locator("#model-said-mnist")).to_contain_text("the registry lists", timeout=60_000)
     box.fill("models:/mnist-onnx/1")
     box.press("Enter")
     expect(facts).to_contain_text("models:/mnist-onnx/1", timeout=60_000)

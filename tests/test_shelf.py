@@ -204,7 +204,10 @@ def test_what_is_no_key_is_never_opened(trained: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(shelf, "Inquiry", None)
     for key in NO_KEYS:
         for ask in (opened.get, opened.choose, opened.about):
-            with pytest.raises(UserError, match="expected a registered version of this page's"):
+            says = (
+                "expected a registered version of this page's" if key else "No model of this task"
+            )
+            with pytest.raises(UserError, match=says):
                 ask(key)
 
 
