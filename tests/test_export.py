@@ -137,7 +137,7 @@ def test_writing_replaces_whole_files_only(tmp_path: Path) -> None:
 
 
 def test_canvas_graph_is_the_canvas(digits) -> None:
-    session = onnxruntime.InferenceSession(page_assets.SERVE / "canvas.onnx")
+    session = onnxruntime.InferenceSession(page_assets.TAB / "canvas.onnx")
     canvas, random = Canvas(), np.random.default_rng(0)
     pages = [digits.test_images[0], np.zeros((1, 1), np.uint8)]
     pages += [
@@ -154,7 +154,7 @@ def test_canvas_graph_is_the_canvas(digits) -> None:
 
 def test_page_assets_are_what_the_command_makes() -> None:
     made = onnx.load_from_string(page_assets.canvas_graph())
-    kept = onnx.load(page_assets.SERVE / "canvas.onnx")
+    kept = onnx.load(page_assets.TAB / "canvas.onnx")
     assert made.graph == kept.graph
 
 

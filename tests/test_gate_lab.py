@@ -411,13 +411,18 @@ def test_an_edited_weight_bends_the_network_and_is_undone(page: Page) -> None:
     expect(part(page, "weight")).to_have_value("weight2 0")
     against = -20 if float(part(page, "value").input_value()) > 0 else 20
     part(page, "value").fill(str(against))
+    expect(part(page, "status")).to_contain_text("edited")  # drawn with all the rest
+    page.wait_for_timeout(200)
     assert shares(page) != told and surface(page) != seen
-    expect(part(page, "status")).to_contain_text("edited")
     part(page, "restore").click()
+    expect(part(page, "status")).not_to_contain_text("edited")
+    page.wait_for_timeout(200)
     assert shares(page) == told and surface(page) == seen
     part(page, "slider").focus()  # and by keyboard
     for _ in range(30):
         page.keyboard.press("PageDown")
+    expect(part(page, "status")).to_contain_text("edited")
+    page.wait_for_timeout(200)
     assert shares(page) != told
 
 
