@@ -9,19 +9,18 @@ model_repository/NAME/                          as Triton and KServe's Triton ru
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import UserError
+from export import outfolder
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx
 
-SUMS = "SHA256SUMS"
+SUMS = outfolder.SUMS
 VERSION = "1"  # of the model in Triton's repository: a folder's name
 MOST = 1024  # samples that Triton may put into one batch
 
@@ -41,57 +40,20 @@ def write(folder: Path, raw: bytes, card: str, examples: np.ndarray, name: str) 
     """
     check(folder)
     files = _files(raw, card, examples, name)
-    beside = folder.with_name(f".{folder.name}.partial")
-    try:
-        shutil.rmtree(beside, ignore_errors=True)
-        for path, content in files.items():
-            (beside / path).parent.mkdir(parents=True, exist_ok=True)
-            (beside / path).write_bytes(content)
-        swap(beside, folder)
-    except OSError as error:
-        raise UserError(f"bundle: {folder} cannot be written ({error.strerror}).") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    outfolder.write(folder, "bundle", files)
 
 
 def check(folder: Path) -> None:
     """Raise UserError if no bundle can be called `folder`, before any work is done for it."""
-    if not folder.name or not folder.parent.is_dir():
-        raise UserError(
-            f"bundle: expected a folder in a folder that exists; {folder.parent} is none."
-        )
-    if not os.access(folder.parent, os.W_OK):
-        raise UserError(f"bundle: expected a folder that can be written; {folder.parent} cannot.")
-    if folder.is_symlink() or (folder.exists() and not _is_bundle(folder)):
-        raise UserError(
-            f"bundle: expected a new folder or an older bundle; {folder} is neither, or holds "
-            "files that no bundle has. Give another name."
-        )
+    expected = f"an older bundle; {folder} is neither, or holds files that no bundle has"
+    outfolder.check(folder, "bundle", expected, ours=_is_bundle(folder))
 
 
 def _is_bundle(folder: Path) -> bool:
     """Return whether `folder` holds the files that its SHA256SUMS lists, and nothing else."""
-    if not (folder / SUMS).is_file():
-        return False
-    lines = (folder / SUMS).read_text("utf-8", errors="replace").splitlines()
-    listed = {line.partition("  ")[2] for line in lines} | {SUMS}
+    listed = outfolder.listed(folder)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     return "model.onnx" in listed and there <= listed
-
-
-def swap(made: Path, folder: Path) -> None:
-    """Give `made` the name `folder`; what has had it goes, but only after that."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    try:
-        made.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _files(raw: bytes, card: str, examples: np.ndarray, name: str) -> dict[str, bytes]:

@@ -6,9 +6,7 @@ python -m export.space --out space
 from __future__ import annotations
 
 import gzip
-import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,12 +17,12 @@ import click
 from experiments import cli, hashes
 from experiments.errors import UserError
 from experiments.paths import ROOT
-from export import imports
+from export import imports, outfolder
 
 START = "serve.app"
 LARGE = {"torch", "torchvision"}  # no Space has them: what imports them at once stays here,
 ELSEWHERE = {"mlflow", "netron"}  # and what ever imports one of these
-SUMS = "SHA256SUMS"
+SUMS = outfolder.SUMS
 DIGITS = "data/mnist"
 ATTRIBUTES = "".join(f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("onnx", "png"))
 FILES = {"mnist": "model.onnx", "gate": "gate.onnx"}  # task -> what its graph is called
@@ -37,7 +35,7 @@ def command(out: Path, with_digits: bool) -> None:
     """Write a folder that runs as a Hugging Face Space."""
     check(out)
     files = contents(with_digits)
-    write(out, files)
+    outfolder.write(out, "out", files)
     size = sum(map(len, files.values())) / 1e6
     click.echo(f"{out}: {len(files)} files, {size:.1f} MB.")
     click.echo(f"Publish it with: hf upload --repo-type space USER/NAME {out}")
@@ -45,47 +43,18 @@ def command(out: Path, with_digits: bool) -> None:
 
 def check(folder: Path) -> None:
     """Raise UserError if no Space can be called `folder`, before any work is done for it."""
-    if not folder.name or not folder.parent.is_dir():
-        raise UserError(f"out: expected a folder in a folder that exists; {folder.parent} is none.")
-    if not os.access(folder.parent, os.W_OK):
-        raise UserError(f"out: expected a folder that can be written; {folder.parent} cannot.")
-    if folder.is_symlink() or (folder.exists() and not _is_space(folder)):
-        raise UserError(
-            f"out: expected a new folder or a Space that was written before; {folder} is neither, "
-            "or holds files that no Space has. Give another name."
-        )
+    expected = (
+        f"a Space that was written before; {folder} is neither, or holds files that no Space has"
+    )
+    outfolder.check(folder, "out", expected, ours=_is_space(folder))
 
 
 def _is_space(folder: Path) -> bool:
     """Return whether `folder` holds what its SHA256SUMS lists, and else only what running left."""
-    if not (folder / SUMS).is_file():
-        return False
-    lines = (folder / SUMS).read_text("utf-8", errors="replace").splitlines()
-    listed = {line.partition("  ")[2] for line in lines} | {SUMS}
+    listed = outfolder.listed(folder)
     there = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
     left = {path for path in there if "__pycache__" in path.parts or path.parts[0] == "state"}
     return "app.py" in listed and {path.as_posix() for path in there - left} <= listed
-
-
-def write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the Space, whole or not at all; one that is there already is replaced.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    from export.bundle import swap
-
-    beside = folder.with_name(f".{folder.name}.partial")
-    try:
-        shutil.rmtree(beside, ignore_errors=True)
-        for path, content in files.items():
-            (beside / path).parent.mkdir(parents=True, exist_ok=True)
-            (beside / path).write_bytes(content)
-        swap(beside, folder)
-    except OSError as error:
-        raise UserError(f"out: {folder} cannot be written ({error.strerror}).") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def contents(with_digits: bool) -> dict[str, bytes]:

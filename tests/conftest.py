@@ -160,6 +160,15 @@ def serving(
             process.wait(60)
 
 
+@pytest.fixture(scope="module")
+def url(trained: Path) -> Iterator[str]:
+    """Address of the page, served on the checkout's champions as the README says."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with serving(f"python serve/app.py --port {port}", trained, address):
+        yield address
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's path; without one the test is skipped, but never in CI."""

@@ -16,19 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from experiments.paths import ROOT
 from serve.predictor import OnnxPredictor
-from tests.conftest import environment, free_port, serving
+from tests.conftest import environment
 
 JSON = {"Content-Type": "application/json"}
 EXAMPLES = ROOT / "serve" / "digit" / "examples"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "docs" / "api.md").read_text(), re.M | re.S)
-
-
-@pytest.fixture(scope="module")
-def url(trained: Path) -> Iterator[str]:
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    with serving(f"python serve/app.py --port {port}", trained, address):
-        yield address
 
 
 @pytest.fixture

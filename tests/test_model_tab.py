@@ -154,7 +154,9 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def test_what_is_served_is_told_with_card_curves_and_picture(page: Page) -> None:
-    expect(page.locator("#model-facts-mnist")).to_contain_text(re.compile(r"mnist/\d+, fp32, onnxruntime"))
+    expect(page.locator("#model-facts-mnist")).to_contain_text(
+        re.compile(r"mnist/\d+, fp32, onnxruntime")
+    )
     expect(page.locator("#model-curves-mnist svg")).to_have_count(2, timeout=60_000)
     picture = page.locator("#model-picture-mnist img.on-light")
     expect(picture).to_be_visible(timeout=15_000)

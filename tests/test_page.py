@@ -12,21 +12,12 @@ from benchmarks import npm
 from experiments import corrected
 from experiments.data import strokes
 from experiments.paths import DRAWINGS
-from tests.conftest import free_port, serving
 
 SOON = 15_000  # milliseconds
 # Strokes in shares of the paper's width and height.
 SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.8)]
 ONE = [(0.5, 0.2), (0.5, 0.8)]
 TABS = ("Digit", "Gate", "Model")
-
-
-@pytest.fixture(scope="module")
-def url(trained: Path) -> Iterator[str]:
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    with serving(f"python serve/app.py --port {port}", trained, address):
-        yield address
 
 
 def opened(browser: Browser, url: str, **options) -> Iterator[Page]:
