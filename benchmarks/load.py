@@ -67,7 +67,7 @@ def measure(requests: int, users: list[int], soak: int) -> dict[str, Any]:
     """Return times in milliseconds, seconds of the start, megabytes, and counts of errors."""
     from benchmarks import stroke  # it needs a browser's driver, and the report does not
 
-    page, bare = _free_port(), _free_port()
+    page, bare = free_port(), free_port()
     command = [sys.executable, "serve/app.py", "--port", str(page)]
     with (
         _server(command, page) as (process, start),
@@ -267,7 +267,8 @@ def _server(command: list[str], port: int) -> Iterator[tuple[psutil.Process, flo
             process.terminate()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -277,7 +278,7 @@ def starts(runs: int) -> list[float]:
     """Return the seconds from the start of the process to the page's first answer, so often."""
     found = []
     for _ in range(runs):
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "serve/app.py", "--port", str(port)]
         with _server(command, port) as (_, seconds):
             found.append(seconds)

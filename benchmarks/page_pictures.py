@@ -4,7 +4,6 @@ Needs a champion of each task, exported, the packages of tests/requirements.txt,
 The page is served as a user serves it, and worked by a real browser.
 """
 
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import click
 from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium
+from benchmarks.load import free_port
 from benchmarks.shrunk import IMAGES, shrink
 from experiments import cli
 from experiments.data import strokes
@@ -44,9 +44,7 @@ def command() -> None:
 @contextmanager
 def serving() -> Iterator[str]:
     """Serve the page on a free port; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     line = [sys.executable, "serve/app.py", "--port", str(port), "--no-corrections"]
     server = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:

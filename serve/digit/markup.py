@@ -1,4 +1,4 @@
-"""Numbers to HTML and SVG: bars, the picture the network saw, tables, decision surfaces.
+"""Numbers to HTML: the answer, bars, the score on its scale, tables, example pictures.
 
 Colours are safe for colour-blind eyes and the same as in the project's figures.
 """
