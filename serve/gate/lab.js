@@ -66,10 +66,15 @@ function setSource(source) {
   state.source = source;
   element.querySelector(`input[value=${source}]`).checked = true;
 }
-function choose(bits) {
+// What still plays or trains comes too late.
+function leave() {
   stop();
-  asked += 1; // what is still under way comes too late
-  Object.assign(state, { stale: false, problem: "" });
+  asked += 1;
+  Object.assign(state, { problem: "", training: false });
+}
+function choose(bits) {
+  leave();
+  state.stale = false;
   setBits(bits);
   const net = servedNet();
   if (net && state.source === "served") return show(net);
@@ -77,12 +82,13 @@ function choose(bits) {
   return train(false);
 }
 async function train(play = true) {
-  stop();
-  const mine = ++asked;
+  leave();
+  const mine = asked;
   const within = (input) => Math.round(Math.min(input.max, Math.max(1, input.value || 1)));
   for (const input of [one("hidden"), one("start")]) input.value = within(input);
-  state.problem = say("training");
+  state.training = true;
   setSource("trained");
+  drawBusy();
   drawStatus();
   let run;
   try {
@@ -96,7 +102,7 @@ async function train(play = true) {
     run = { error: say("failed") };
   }
   if (mine !== asked) return; // a later one was asked for
-  state.problem = run.error || "";
+  Object.assign(state, { problem: run.error || "", training: false });
   if (run.error) return draw();
   Object.assign(state, { run, stale: false });
   tell(run);
@@ -192,7 +198,7 @@ one("diagram").addEventListener("pointerdown", (event) => {
 });
 one("starts").addEventListener(
   "click",
-  (event) => event.target.dataset.start && another(event.target.dataset.start),
+  (event) => event.target.dataset.square && another(event.target.dataset.square),
 );
 const on = (part, kind, act) => one(part).addEventListener(kind, act);
 on("gate", "change", () => choose(one("gate").value));
@@ -234,7 +240,7 @@ on("rows", "click", ({ target }) => {
   const bits = [...state.bits];
   const index = Number(target.dataset.bit);
   bits[index] = bits[index] === "1" ? "0" : "1";
-  stop();
+  leave();
   state.stale = true;
   setBits(bits.join(""));
   draw();

@@ -338,7 +338,7 @@ function drawCourse() {
       y: 3 + Math.floor(index / 40) * 10.5 - grown,
       width: 7 + 2 * grown,
       height: 7 + 2 * grown,
-      "data-start": index + 1,
+      "data-square": index + 1,
       class: kind,
     });
   const squares = [...run.learned].map((bit, index) =>
@@ -362,8 +362,12 @@ function drawAnswer() {
       slider.nextElementSibling.textContent = signed(state.x[i], 2);
     });
 }
+// Whether what is shown is about to change: by a frame, or by the server's answer.
+function drawBusy() {
+  element.firstElementChild.dataset.busy = waiting || state.training;
+}
 function drawStatus() {
-  const parts = [state.problem, props.value.note];
+  const parts = [state.training && say("training"), state.problem, props.value.note];
   if (state.source === "served" && state.base)
     parts.push(say("served", { title: props.value.title }));
   if (state.stale) parts.push(say("stale"));
@@ -376,8 +380,10 @@ function drawStatus() {
 function draw() {
   if (waiting) return;
   waiting = true;
+  drawBusy();
   requestAnimationFrame(() => {
     waiting = false;
+    drawBusy();
     drawStatus();
     // a network of another number of inputs is on its way out
     if (state.net?.weight1[0].length !== state.x.length) return;

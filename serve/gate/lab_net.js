@@ -21,6 +21,7 @@ const state = {
   stale: false,
   weight: "weight1 0 0",
   problem: "",
+  training: false,
 };
 let timer = null; // of the play
 let waiting = false; // for the next frame to draw
