@@ -16,8 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, NamedTuple
 
 import click
 import httpx
@@ -60,7 +60,13 @@ app = Starlette(routes=[Route("/", read, methods=["POST"])])
 uvicorn.run(app, port=int(sys.argv[1]), log_level="warning")
 """
 HEAD = ["milliseconds", "p50", "p95", "p99", "errors"]
-Ask = Callable[[], Awaitable[bool]]
+
+
+class Kind(NamedTuple):
+    """What is asked: where, and how a client asks once and whether it was answered well."""
+
+    url: str
+    ask: Callable[[httpx.AsyncClient], Awaitable[bool]]
 
 
 def measure(requests: int, users: list[int], soak: int) -> dict[str, Any]:
@@ -81,24 +87,20 @@ def measure(requests: int, users: list[int], soak: int) -> dict[str, Any]:
 async def _all(
     page: int, bare: int, process: psutil.Process, requests: int, users: list[int], soak: int
 ) -> dict[str, Any]:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with (
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{page}", timeout=60, limits=limits) as http,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{bare}", timeout=60, limits=limits) as other,
-    ):
-        begun = _memory(process)
-        kinds = _kinds(http, other, await _upload(http))
+    begun = _memory(process)
+    async with _client(f"http://127.0.0.1:{page}") as http:
+        kinds = _kinds(f"http://127.0.0.1:{page}", f"http://127.0.0.1:{bare}", await _upload(http))
         single = await _in_turns(kinds, requests)
         server = await _server_side(http)
-        crowds = {}
-        for count in users:
-            for name, pause in (("drawing", PAUSE), ("without_pause", 0.0)):
-                each = STROKES if pause else max(1, requests // count)
-                crowds[f"{count}_users_{name}"] = {
-                    kind: await _crowd(kinds[kind], count, each, pause)
-                    for kind in ("page", "bare_route")
-                }
-        memory = await _soak(kinds["page"], soak, process)
+    crowds = {}
+    for count in users:
+        for name, pause in (("drawing", PAUSE), ("without_pause", 0.0)):
+            each = STROKES if pause else max(1, requests // count)
+            crowds[f"{count}_users_{name}"] = {
+                kind: await _crowd(kinds[kind], count, each, pause)
+                for kind in ("page", "bare_route")
+            }
+    memory = await _soak(kinds["page"], soak, process)
     return {
         "single_milliseconds": single,
         "server_side_milliseconds": server,
@@ -110,30 +112,35 @@ async def _all(
     }
 
 
-def _kinds(http: httpx.AsyncClient, other: httpx.AsyncClient, path: str) -> dict[str, Ask]:
-    """Return how each kind asks once, and whether it was answered well."""
+def _client(url: str) -> httpx.AsyncClient:
+    """Return a user's own client, as each has a browser: a shared one queues what it asks."""
+    return httpx.AsyncClient(base_url=url, timeout=60)
+
+
+def _kinds(page_url: str, bare_url: str, path: str) -> dict[str, Kind]:
+    """Return what is measured; `path` is of the picture, uploaded to the page."""
     raw = PICTURE.read_bytes()
     session, image = _session()
 
-    async def page(path: str = path) -> bool:
+    async def page(http: httpx.AsyncClient, path: str = path) -> bool:
         call = {"data": [{"path": path}]}
         answer = await http.post("/gradio_api/run/classify_digit", json=call)
         return answer.is_success and answer.json()["data"][0]["digit"] == "7"
 
-    async def with_upload() -> bool:
-        return await page(await _upload(http))
+    async def with_upload(http: httpx.AsyncClient) -> bool:
+        return await page(http, await _upload(http))
 
-    async def bare_route() -> bool:
-        return (await other.post("/", content=raw)).is_success
+    async def bare_route(http: httpx.AsyncClient) -> bool:
+        return (await http.post("/", content=raw)).is_success
 
-    async def bare_session() -> bool:
+    async def bare_session(_: httpx.AsyncClient) -> bool:
         return int(session.run(["probabilities"], {"image": image})[0].argmax()) == 7
 
     return {
-        "page": page,
-        "page_with_upload": with_upload,
-        "bare_route": bare_route,
-        "bare_session": bare_session,
+        "page": Kind(page_url, page),
+        "page_with_upload": Kind(page_url, with_upload),
+        "bare_route": Kind(bare_url, bare_route),
+        "bare_session": Kind(bare_url, bare_session),
     }
 
 
@@ -157,43 +164,45 @@ async def _upload(http: httpx.AsyncClient) -> str:
     return str((await http.post("/gradio_api/upload", files=files)).json()[0])
 
 
-async def _in_turns(kinds: dict[str, Ask], requests: int) -> dict[str, dict[str, float]]:
+async def _in_turns(kinds: dict[str, Kind], requests: int) -> dict[str, dict[str, float]]:
     """Return each kind's times for one user who waits for every answer."""
     taken: dict[str, list[float]] = {name: [] for name in kinds}
     wrong = dict.fromkeys(kinds, 0)
-    for _ in range(20):
-        for ask in kinds.values():
-            await ask()
-    for _ in range(TURNS):
-        for name, ask in kinds.items():
-            for _ in range(requests // TURNS):
-                wrong[name] += not await _timed(ask, taken[name])
+    for turn in range(1 + TURNS):
+        for name, kind in kinds.items():
+            async with _client(kind.url) as http:
+                for _ in range(requests // TURNS if turn else 20):
+                    wrong[name] += not await _timed(kind, http, taken[name])
+            if not turn:  # the first ones are slower
+                taken[name].clear()
     return {name: {**_percentiles(taken[name]), "errors": wrong[name]} for name in kinds}
 
 
-async def _crowd(ask: Ask, users: int, strokes: int, pause: float) -> dict[str, float]:
+async def _crowd(kind: Kind, users: int, strokes: int, pause: float) -> dict[str, float]:
     """Return the times of `users` at once, each of so many strokes, with a pause after each."""
     taken: list[float] = []
 
-    async def user(place: int) -> int:
+    async def user(place: int, http: httpx.AsyncClient) -> int:
         await asyncio.sleep(pause * place / users)  # people do not draw in step
         wrong = 0
         for _ in range(strokes):
-            wrong += not await _timed(ask, taken)
+            wrong += not await _timed(kind, http, taken)
             await asyncio.sleep(pause)
         return wrong
 
-    started = time.perf_counter()
-    errors = sum(await asyncio.gather(*map(user, range(users))))
-    rate = len(taken) / (time.perf_counter() - started)
+    async with AsyncExitStack() as stack:
+        own = [await stack.enter_async_context(_client(kind.url)) for _ in range(users)]
+        started = time.perf_counter()
+        errors = sum(await asyncio.gather(*map(user, range(users), own)))
+        rate = len(taken) / (time.perf_counter() - started)
     return {**_percentiles(taken), "errors": errors, "requests_a_second": rate}
 
 
-async def _timed(ask: Ask, taken: list[float]) -> bool:
+async def _timed(kind: Kind, http: httpx.AsyncClient, taken: list[float]) -> bool:
     """Return whether it went well; the milliseconds go to `taken`."""
     started = time.perf_counter()
     try:
-        well = await ask()
+        well = await kind.ask(http)
     except (httpx.HTTPError, KeyError, ValueError):
         well = False
     taken.append(1000 * (time.perf_counter() - started))
@@ -223,12 +232,12 @@ async def _server_side(http: httpx.AsyncClient) -> dict[str, float]:
     return found
 
 
-async def _soak(ask: Ask, requests: int, process: psutil.Process) -> dict[str, Any]:
+async def _soak(kind: Kind, requests: int, process: psutil.Process) -> dict[str, Any]:
     """Return the memory along `requests` requests, eight users without a pause, and its growth."""
-    await _crowd(ask, 8, WARM_UP // 8, 0)
+    await _crowd(kind, 8, WARM_UP // 8, 0)
     memory, errors = [_memory(process)], 0.0
     for _ in range(LOOKS):
-        errors += (await _crowd(ask, 8, requests // LOOKS // 8, 0))["errors"]
+        errors += (await _crowd(kind, 8, requests // LOOKS // 8, 0))["errors"]
         memory.append(_memory(process))
     return {
         "memory_megabytes": memory,

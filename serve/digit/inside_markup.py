@@ -16,6 +16,7 @@ from serve.texts import inside as say
 FIT, SIDE = 20, 28  # pixels of the ink's longer side, and of the picture
 SHOWN = 200  # pixels of a drawing's longer side in the strip
 FRAME = (230, 159, 0)  # of the ink's box: orange that shows on black and on white
+EDGE = 3  # pixels that the frame is wide, so that some are left at the size it is shown
 NEUTRAL = (150, 150, 150)  # ink that makes no difference
 FAINTEST = 0.5  # nats; weaker importance gets no full colour
 STRONGEST = 99.5  # percentile of a layer's values that gets full colour
@@ -59,12 +60,11 @@ def _shrunk(ink: np.ndarray) -> np.ndarray:
 
 def _framed(ink: np.ndarray) -> np.ndarray:
     """Return the drawing, shrunk, with a frame round its ink: uint8 [h, w, 3]."""
-    small = np.pad(_shrunk(ink), 1)
+    small = np.pad(_shrunk(ink), EDGE)
     top, bottom, left, right = _box(small)
     shown = np.repeat(small[..., None], 3, 2)
-    rows, columns = slice(top - 1, bottom + 1), slice(left - 1, right + 1)
-    shown[[top - 1, bottom], columns] = FRAME
-    shown[rows, [left - 1]] = shown[rows, [right]] = FRAME
+    shown[top - EDGE : bottom + EDGE, left - EDGE : right + EDGE] = FRAME
+    shown[top:bottom, left:right] = small[top:bottom, left:right, None]
     return shown
 
 

@@ -24,7 +24,16 @@ FAVOURITE = "xor"
 WIDTH, ACTIVATION = 4, "tanh"  # with which the page begins
 ONE_INPUT = {"false": "00", "a": "01", "not_a": "10", "true": "11"}
 FOLDER = Path(__file__).parent
-LAB = ("dom.js", "lab_net.js", "lab_draw.js", "lab.js")  # one after the other
+LAB = (  # one after the other
+    "dom.js",
+    "lab_net.js",
+    "lab_surface.js",
+    "lab_diagram.js",
+    "lab_table.js",
+    "lab_course.js",
+    "lab_draw.js",
+    "lab.js",
+)
 WIRED = ("dom.js", "circuits.js")
 
 __all__ = ["build", "evaluate"]
