@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from experiments.errors import UserError
-from serve.model import clerk, shelf
+from serve.model import clerk, door, shelf
 from serve.model.shelf import Shelf
 from serve.texts import model as say
 from tests.conftest import client, environment
@@ -97,12 +97,12 @@ def test_unknown_versions_cost_one_listing_together(
             asked.append(list(request))
             super().__init__(**request)
 
-    monkeypatch.setattr(shelf, "RESPITE", 1000)
+    monkeypatch.setattr(door, "RESPITE", 1000)
     opened = Shelf.open([], "onnxruntime", TASKS)
     monkeypatch.setattr(shelf, "Inquiry", Counted)
     for expected in ([], [["list"]]):  # listed just now, listed long ago
         if expected:
-            opened._listed = float("-inf")
+            opened._door.listed = float("-inf")
         for key in ("models:/mnist-onnx/771", "models:/mnist-onnx/772", "models:/mnist@none"):
             for ask in (opened.get, opened.about):
                 with pytest.raises(UserError, match="expected a version that the registry lists"):
@@ -113,19 +113,19 @@ def test_unknown_versions_cost_one_listing_together(
 def test_the_fourth_who_waits_for_the_registry_is_sent_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shelf, "PATIENCE", 1000)
-    opened = Shelf([], "onnxruntime", TASKS, None)  # type: ignore[arg-type]
+    monkeypatch.setattr(door, "PATIENCE", 1000)
+    way = door.Door()
     said: queue.Queue[str] = queue.Queue()
 
     def ask() -> None:
         try:
-            with opened._asking():
+            with way.turn():
                 said.put("")
         except UserError as error:
             said.put(str(error))
 
     threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
-    with opened._asking():
+    with way.turn():
         for thread in threads:
             thread.start()
         assert said.get(timeout=20) == say.BUSY
@@ -162,7 +162,7 @@ def test_an_alias_stays_until_its_new_version_is_open(registry: Path) -> None:
             assert opened.get(alias).key == f"models:/gate-onnx/{new}"
     finally:
         file.write_bytes(raw)
-    opened._refused.clear()
+    opened._door._refused.clear()
     opened.refresh()
     assert opened.get(alias).key == f"models:/gate-onnx/{old}"
 

@@ -11,8 +11,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from experiments import cli
 from experiments.errors import UserError
 from serve.model.clerk import Inquiry
+from serve.model.door import RESPITE, Door
 from serve.model.listing import CHAMPION, REGISTERED, TORCH, Listing, Row, names
 from serve.predictor import OnnxPredictor, Predictor, read
 from serve.texts import model as say
@@ -28,10 +28,6 @@ FILE = "file:"
 WHICH = r"(/[1-9]\d{0,8}|@[\w.-]{1,64})"  # number or alias
 GRAPHS = ("fp32", "fp16", "int8")
 MOST = 8  # opened models that are kept, besides those of the start
-PATIENCE = 30  # seconds to wait for the registry while it is read for others
-WAITING = 3  # who may wait for it; each holds one of the server's threads
-RESPITE = 10  # seconds until the registry is asked again for what it has just refused or lacked
-MOST_REFUSED = 64  # keys whose refusal is remembered
 
 
 class Shelf:
@@ -55,11 +51,8 @@ class Shelf:
         self._opened: OrderedDict[str, Predictor] = OrderedDict()
         self._told: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         self._led: dict[str, str] = {}  # alias -> key of the open version that it leads to
-        self._refused: OrderedDict[str, tuple[float, str]] = OrderedDict()  # key -> when, why
-        self._listed = float("-inf")  # when the versions were listed, or could not be
         self._lock = threading.RLock()  # of the dictionaries: held for moments
-        self._door = threading.Lock()  # of the registry: one process reads it at a time
-        self._queue = threading.BoundedSemaphore(1 + WAITING)  # at the door and behind it
+        self._door = Door()
 
     @classmethod
     def open(cls, models: Sequence[str], backend: str, tasks: Sequence[str]) -> Shelf:
@@ -142,11 +135,11 @@ class Shelf:
         try:
             answer = inquiry.answer()
         except UserError as error:
-            self.problem, self._listed = str(error), time.monotonic()
+            self.problem, self._door.listed = str(error), time.monotonic()
             return {}
         listing = Listing(Row(**row) for row in answer["list"])
         with self._lock:
-            self._listing, self.problem, self._listed = listing, "", time.monotonic()
+            self._listing, self.problem, self._door.listed = listing, "", time.monotonic()
             for task in () if self._models or self._torch else self._tasks:
                 row, how = listing.unexported(task), cli.HOW_TO_EXPORT.format(task=task)
                 if row is not None:
@@ -167,7 +160,7 @@ class Shelf:
             UserError: the registry, or a version that an open alias was moved to, cannot be
                 read; what is open goes on.
         """
-        with self._asking():
+        with self._door.turn():
             self._relist()
             failed = self._follow()
         if failed:
@@ -214,7 +207,7 @@ class Shelf:
         if key.startswith(FILE):
             return self._of_task(self._reread(key), key, task)
         if "@" in key:
-            with self._asking():
+            with self._door.turn():
                 self._relist()
                 if why := self._follow().get(key):
                     raise UserError(why)
@@ -280,26 +273,11 @@ class Shelf:
             self._led = {alias: led for alias, led in self._led.items() if led in self._opened}
         return predictor
 
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Wait for the turn to read the registry, if not too many wait already."""
-        if not self._queue.acquire(blocking=False):
-            raise UserError(say.BUSY)
-        try:
-            if not self._door.acquire(timeout=PATIENCE):
-                raise UserError(say.BUSY)
-            try:
-                yield
-            finally:
-                self._door.release()
-        finally:
-            self._queue.release()
-
     def _bring(self, key: str, torch: bool) -> Predictor:
         """Open a version that is not open, unless somebody else has meanwhile."""
         self._check(key, torch)
         self._refuse(key)
-        with self._asking():
+        with self._door.turn():
             return self._open(key)
 
     def _open(self, key: str) -> Predictor:
@@ -311,11 +289,7 @@ class Shelf:
         try:
             return self._fetch(key)
         except UserError as error:
-            with self._lock:
-                self._refused.pop(key, None)
-                self._refused[key] = time.monotonic(), str(error)
-                while len(self._refused) > MOST_REFUSED:
-                    self._refused.popitem(last=False)
+            self._door.refuse(key, str(error))
             raise
 
     def _lacks(self, key: str) -> bool:
@@ -323,18 +297,15 @@ class Shelf:
 
     def _admit(self, key: str) -> None:
         """Raise UserError if the registry has no such version, which an old list cannot tell."""
-        if self._lacks(key) and time.monotonic() - self._listed >= RESPITE:
+        if self._lacks(key) and not self._door.fresh:
             self._relist()
         self._refuse(key)
 
     def _refuse(self, key: str) -> None:
         """Raise UserError if the registry has just refused a key, or just did not list it."""
-        now = time.monotonic()
+        self._door.check(key)
         with self._lock:
-            when, why = self._refused.get(key, (float("-inf"), ""))
-            if now - when < RESPITE:
-                raise UserError(why)
-            if self._lacks(key) and now - self._listed < RESPITE:
+            if self._lacks(key) and self._door.fresh:
                 raise UserError(self.problem or say.NO_VERSION.format(key=key, seconds=RESPITE))
 
     def _fetch(self, key: str) -> Predictor:
@@ -413,7 +384,7 @@ class Shelf:
         uri = origin.uri if origin and key.startswith(FILE) else self._resolved(key)
         told = self._told.get(uri)
         if told is None:
-            with self._asking():
+            with self._door.turn():
                 told = self._told.get(uri) or self._read_about(uri)
         if "error" in told:
             raise UserError(told["error"])
