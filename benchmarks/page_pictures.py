@@ -45,7 +45,7 @@ def command() -> None:
 def serving() -> Iterator[str]:
     """Serve the page on a free port; yield its address."""
     port = free_port()
-    line = [sys.executable, "serve/app.py", "--port", str(port), "--no-corrections"]
+    line = [sys.executable, "serve/app.py", "--port", str(port)]
     server = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"

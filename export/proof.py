@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx
     from torch import Tensor, nn
 
-    from experiments.tasks.base import Split, Task
+    from experiments.tasks.base import Task
     from export.parity import Parity
 
 RUNS = 50  # of which the median time counts
@@ -58,18 +58,22 @@ def compare(
     return parity.compare(reference, parity.session(raw), x, task.decide)
 
 
-def accuracy(task: Task, raw: bytes, split: Split) -> float:
-    """Return the share of answers on a split (arrays) that a graph has right."""
+def outputs(raw: bytes, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what a graph says of samples x [N, ...]: output -> array [N, ...]."""
+    session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
+    given, names = session.get_inputs()[0].name, [each.name for each in session.get_outputs()]
+    told = [
+        session.run(names, {given: np.ascontiguousarray(x[start : start + parity.BATCH])})
+        for start in range(0, len(x), parity.BATCH)
+    ]
+    return dict(zip(names, map(np.concatenate, zip(*told, strict=True)), strict=True))
+
+
+def accuracy(task: Task, logits: np.ndarray, y: np.ndarray) -> float:
+    """Return the share of answers, logits [N, ...], that are right of true ones y [N, ...]."""
     import torch
 
-    session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
-    name, right = session.get_inputs()[0].name, []
-    for start in range(0, len(split.x), parity.BATCH):
-        batch = np.ascontiguousarray(split.x[start : start + parity.BATCH])
-        logits = torch.from_numpy(session.run(["logits"], {name: batch})[0])
-        y = torch.as_tensor(split.y[start : start + parity.BATCH])
-        right.append(task.correct(logits, y).reshape(-1).numpy())
-    return float(np.concatenate(right).mean())
+    return float(task.correct(torch.from_numpy(logits), torch.as_tensor(y)).double().mean())
 
 
 def latency(raw: bytes, x: np.ndarray) -> float:

@@ -3,20 +3,15 @@
 python serve/app.py --backend onnxruntime --host 127.0.0.1 --port 7860
 """
 
-import os
 import sys
 from pathlib import Path
 
 if not __package__:  # started as a script, from any folder: this file's own gives way to the root
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import atexit
-import inspect
 import socket
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
     import gradio
 
 TASKS = ("mnist", "gate")  # that the page has tabs for
-LARGEST = "10mb"  # of an uploaded file
 PLATFORM = "https://huggingface.co"  # shows the page of a Space in a frame
 SESSIONS = 500  # of browsers, that are remembered: each takes 0.1 MB
 
@@ -101,57 +95,33 @@ def run(
         UserError: a model that was asked for cannot be served, or the page cannot listen there.
     """
     from serve.model.shelf import Shelf
-    from serve.web import doors
+    from serve.web import doors, tamed
 
     check_host(host)
     if not public:
         doors.check_exposure(host, auth, allowed_hosts)
     pending = Shelf.begin(models, backend, TASKS)
-    with quick_import():
+    with tamed.quick_import():
         import gradio  # noqa: F401
 
     from serve import page
     from serve.digit.keeping import Keeper
     from serve.web import api
 
-    doors.no_outside()
+    tamed.no_outside()
+    tamed.no_memory()
     shelf = pending.finish()
     if not shelf.first and not shelf.problem:  # without a registry, gates can still be trained
         raise UserError(" ".join(dict.fromkeys(shelf.notes.values())))
-    shelf.local = doors.loopback(host)
+    shelf.local = not doors.exposed(host, allowed_hosts)
     for task in shelf.first:
         click.echo(say.SERVING.format(title=shelf.get(shelf.first[task]).title))
     for line in dict.fromkeys(shelf.notes.values()):
         click.echo(line)
     built = page.build(shelf, Keeper(CORRECTIONS) if corrections else None)
-    api.sentences(built)
+    tamed.tame(built)
     hosts, framers = [host, *allowed_hosts], ("'self'", *([PLATFORM] if public else []))
-    launch(built, host, port, api.app_kwargs(shelf, shelf.first, hosts, auth, framers))
-
-
-@contextmanager
-def quick_import() -> Iterator[None]:
-    """Let Gradio be imported without its writing a stub beside each of its components.
-
-    It does so at every import, which is half of the time that takes; a component whose file is
-    not to be found has none. Without matplotlib, with which the page draws nothing, Gradio does
-    not import it at the first event.
-    """
-
-    def unknown(_: object) -> NoReturn:
-        raise OSError
-
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    if "GRADIO_TEMP_DIR" not in os.environ:  # uploads: of this page alone, and gone with it
-        folder = tempfile.TemporaryDirectory(prefix="page-")
-        atexit.register(folder.cleanup)
-        os.environ["GRADIO_TEMP_DIR"] = folder.name
-    sys.modules["matplotlib"] = None  # type: ignore[assignment]
-    known, inspect.getfile = inspect.getfile, unknown  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        inspect.getfile = known
+    launch(built, host, port, api.app_kwargs(shelf, hosts, auth, framers))
 
 
 def check_host(host: str) -> None:
@@ -166,7 +136,8 @@ def launch(page: "gradio.Blocks", host: str, port: int, app_kwargs: dict[str, An
     """Serve `page` until it is interrupted."""
     import gradio as gr
 
-    from serve.page import looks
+    from serve.page import behaviour, looks
+    from serve.web.limits import LARGEST_FILE
 
     try:
         page.launch(
@@ -178,8 +149,10 @@ def launch(page: "gradio.Blocks", host: str, port: int, app_kwargs: dict[str, An
                 primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]
             ),
             css=looks(),
+            js=behaviour(),
             footer_links=[],
-            max_file_size=LARGEST,
+            run_history=False,  # it would keep what is drawn, and may ask outside hosts
+            max_file_size=LARGEST_FILE,
             state_session_capacity=SESSIONS,
             app_kwargs=app_kwargs,
         )

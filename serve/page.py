@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from serve.model.shelf import Shelf
 from serve.texts import model as models
 from serve.texts import page as say
 from serve.web import api
+from serve.web.tamed import QUIET
 
 HERE = Path(__file__).parent
 LOOKS = ("page.css", "digit/inside.css", "model/model.css")  # the Gate tab has its own
@@ -33,15 +35,27 @@ def build(shelf: Shelf, keeper: Keeper | None = None) -> gr.Blocks:
         gr.Markdown(f"# {say.TITLE}\n{say.LEAD}")
         chosen = {task: _choice(shelf, task, label) for task, label in LABELS.items()}
         with gr.Tab(say.DIGIT, id="mnist"):
-            _note(shelf, "mnist")
+            _note(shelf, "mnist", chosen["mnist"])
             pad = digit_tab.build(shelf, chosen["mnist"], keeper)
         with gr.Tab(say.GATE, id="gate"):
-            _note(shelf, "gate")
+            _note(shelf, "gate", chosen["gate"])
             gate_tab.build(shelf, chosen["gate"])
         with gr.Tab(say.MODEL, id="model") as tab:
             model_tab.build(shelf, chosen, pad, tab)
-        api.build(shelf, shelf.first)
+        api.build(shelf)
+        for task in LABELS:
+            if task not in shelf.first:  # it may have come when somebody else opens the page
+                page.load(_present(shelf, task), None, chosen[task], **QUIET)
     return page
+
+
+def _present(shelf: Shelf, task: str) -> Callable[[], Any]:
+    return lambda: gr.Dropdown(choices=shelf.choices(task), value=shelf.first.get(task))
+
+
+def behaviour() -> str:
+    """Return the page's own JavaScript, a function without a closing semicolon."""
+    return (HERE / "page.js").read_text("utf-8").rstrip().removesuffix(";")
 
 
 def looks() -> str:
@@ -61,8 +75,11 @@ def _choice(shelf: Shelf, task: str, label: str) -> Any:
     )
 
 
-def _note(shelf: Shelf, task: str) -> None:
+def _note(shelf: Shelf, task: str, chosen: gr.Dropdown) -> None:
     """Show what there is to say of the task's model, if it is missing or not the newest."""
-    note = shelf.notes.get(task, "" if task in shelf.first else models.NONE_SERVED)
-    if note:
-        gr.Markdown(note)
+
+    def note(key: str | None) -> Any:
+        text = shelf.notes.get(task, "" if key else models.NONE_SERVED)
+        return gr.Markdown(text, visible=bool(text))
+
+    chosen.change(note, chosen, note(shelf.first.get(task)), **QUIET)

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from experiments.errors import UserError
+from serve.texts import model as say
 
 MAX_BYTES = 100_000_000  # of a model file; ours have less than two million
 
@@ -51,21 +52,23 @@ class OnnxPredictor:
         self.graph = read(path) if raw is None else raw
         self._session = open_session(path, self.graph)
         about = self._session.get_modelmeta().custom_metadata_map
+        self._outputs = [output.name for output in self._session.get_outputs()]
         missing = [key for key in ("task", "labels", "facts") if key not in about]
+        missing += [name for name in ("logits", "probabilities") if name not in self._outputs]
         if missing:
-            raise UserError(
-                f"{path}: expected a model written by export/to_onnx.py, found one without "
-                f"{', '.join(missing)} in its metadata; export it anew."
-            )
+            found = say.WITHOUT.format(names=", ".join(missing))
+            raise UserError(say.NOT_OURS.format(path=path, found=found))
         self.metadata: Mapping[str, str] = about
         self.task = about["task"]
-        self.labels: list[str] = json.loads(about["labels"])
-        self.facts: Mapping[str, Any] = json.loads(about["facts"])
+        try:
+            self.labels: list[str] = json.loads(about["labels"])
+            self.facts: Mapping[str, Any] = json.loads(about["facts"])
+        except ValueError as error:
+            raise UserError(say.NOT_OURS.format(path=path, found=say.NO_JSON)) from error
         self.key = str(path)
         origin = about.get("torch_model", path.name).removeprefix("models:/")
         self.title = ", ".join([origin, *filter(None, [about.get("precision")]), "onnxruntime"])
         self._input = self._session.get_inputs()[0].name
-        self._outputs = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
         values = self._session.run(self._outputs, {self._input: x})
@@ -84,22 +87,20 @@ def open_session(path: Path, raw: bytes | None = None) -> onnxruntime.InferenceS
     try:
         return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class but this
-        raise UserError(
-            f"{path}: expected an ONNX model, found a file that onnxruntime refuses "
-            f"({type(error).__name__}); export it anew."
-        ) from error
+        raise UserError(say.NO_ONNX.format(path=path, kind=type(error).__name__)) from error
 
 
 def read(path: Path) -> bytes:
     """Return the bytes of a model file.
 
     Raises:
-        UserError: there is none, or it is too large.
+        UserError: there is none, it is too large, or it cannot be read.
     """
     if not path.is_file():
-        raise UserError(
-            f"{path}: there is no such model file; make one with python export/to_onnx.py."
-        )
-    if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{path}: expected at most {MAX_BYTES} bytes, found more.")
-    return path.read_bytes()
+        raise UserError(say.NO_FILE.format(path=path))
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(say.LARGE_FILE.format(path=path, most=MAX_BYTES))
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(say.UNREADABLE.format(path=path, why=error.strerror)) from error

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,10 +22,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from experiments.errors import UserError
 from experiments.paths import ROOT
-from serve.web import doors, limits
+from serve.web import api, doors, limits
 from serve.web.limits import Turns
 from serve.web.meters import Meters, endpoint
 from serve.web.uploads import Quota
@@ -32,17 +34,16 @@ from tests.conftest import free_port
 
 OUTSIDE = """
 import asyncio, sys
-from serve import app
+from serve.web import tamed
 
-with app.quick_import():  # as the page does, which also turns Gradio's own reports off
+with tamed.quick_import():  # as the page does, which also turns Gradio's own reports off
     import gradio as gr
 from gradio.data_classes import FileData
 from gradio.processing_utils import async_move_files_to_cache
-from serve.web import doors
 
 asked = []
 sys.addaudithook(lambda event, _: asked.append(event) if event.startswith("socket.") else None)
-doors.no_outside()
+tamed.no_outside()
 given = {"path": "http://example.org/7.png", "meta": {"_type": "gradio.FileData"}}
 with gr.Blocks():
     image = gr.Image()
@@ -95,6 +96,7 @@ async def health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
+ANY = re.compile(".*")  # paths, since the small app has others than the page
 ROUTES = [
     Route("/echo", echo, methods=["POST"]),
     Route("/slow", slow),
@@ -103,7 +105,6 @@ ROUTES = [
     Route("/broken", broken),
     Route("/healthz", health),
     Route("/gradio_api/upload", kept, methods=["POST"]),
-    Route("/gradio_api/file={path:path}", health),
 ]
 
 
@@ -128,7 +129,7 @@ def running(middleware: list[Middleware]) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with running(doors.middleware(["page.example"])) as client:
+    with running(doors.middleware(["page.example"], known=ANY)) as client:
         yield client
 
 
@@ -175,11 +176,32 @@ def test_a_foreign_page_gets_no_socket(client: httpx.Client) -> None:
         assert answer.status_code == 403
 
 
-def test_nothing_is_fetched_for_anybody(client: httpx.Client) -> None:
-    for address in ("http://example.org/7.png", "https%3A%2F%2Fexample.org", "x/ftp://example.org"):
-        answer = client.get(f"/gradio_api/file={address}")
-        assert answer.status_code == 403 and is_sentence(answer), address
-    assert client.get("/gradio_api/file=7.png").status_code == 200
+CLOSED = ("file=7.png", "file=http://example.org/7.png", "file/7.png", "proxy=http://example.org")
+CLOSED += (
+    "run-history/connect",
+    "run-history/buckets",
+    "runs",
+    "deep_link",
+    "vibe-edit",
+    "stream/x",
+)
+CLOSED += ("dev/reload", "token", "login_check", "custom_component/x", "queue/other", "run/a/b")
+
+
+@pytest.mark.parametrize("path", [f"/gradio_api/{name}" for name in CLOSED] + ["/monitoring", "/x"])
+def test_what_the_page_does_not_need_is_closed(path: str) -> None:
+    with running(doors.middleware()) as client:
+        for ask in (client.get, client.post):
+            answer = ask(path)
+            assert answer.status_code == 404 and is_sentence(answer)
+
+
+def test_what_is_queued_is_small() -> None:
+    with running(doors.middleware()) as client:
+        for path in ("/gradio_api/queue/join", "/gradio_api/call/classify_digit"):
+            answer = client.post(path, content=bytes(100_001))
+            assert answer.status_code == 413 and "at most 0.1 MB" in answer.text
+            assert client.post(path, content=bytes(100_000)).status_code == 404  # there is no such
 
 
 def test_every_answer_tells_the_browser_what_it_may(client: httpx.Client) -> None:
@@ -204,7 +226,7 @@ def test_a_fault_of_ours_is_a_sentence_and_the_next_request_is_answered(
 
 
 def test_the_password_opens_and_nothing_else_does() -> None:
-    with running(doors.middleware(auth="me:sé:cret")) as client:
+    with running(doors.middleware(auth="me:sé:cret", known=ANY)) as client:
         for auth in (("me", "sé:cret"),):
             header = base64.b64encode(":".join(auth).encode()).decode()
             assert client.post("/echo", headers={"Authorization": f"Basic {header}"}).text == "0"
@@ -357,9 +379,30 @@ def test_a_page_for_others_needs_a_lock_and_a_name(host: str) -> None:
 def test_a_page_for_oneself_needs_none() -> None:
     for host in ("127.0.0.1", "127.0.0.2", "localhost", "::1"):
         doors.check_exposure(host, None, [])
+    doors.check_exposure("127.0.0.1", None, ["localhost"])
     for auth in ("me", "me:", ":secret", ""):
         with pytest.raises(UserError, match="USER:PASSWORD"):
             doors.check_exposure("127.0.0.1", auth, [])
+
+
+def test_a_page_behind_a_proxy_is_one_for_others() -> None:
+    with pytest.raises(UserError, match=r"page\.example can be reached.* needs --auth"):
+        doors.check_exposure("127.0.0.1", None, ["page.example"])
+    doors.check_exposure("127.0.0.1", "me:secret", ["page.example"])
+    assert doors.exposed("127.0.0.1", ["page.example"])
+    assert not doors.exposed("localhost", ["127.0.0.1"])
+
+
+def test_a_fault_of_an_endpoints_own_is_no_wrong_address(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> dict:
+        return {}["of ours"]
+
+    app = Starlette(routes=[api._direct("broken", broken)], middleware=[Middleware(doors.Caught)])
+    with TestClient(app, base_url="http://localhost") as client:
+        answer = client.post("/gradio_api/run/broken", json={"data": []})
+    assert answer.status_code == 500 and is_sentence(answer) and "of ours" in caplog.text
 
 
 def test_gradio_asks_nobody_for_a_file_given_as_an_address() -> None:

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from experiments import outfile, tasks, versions
+from experiments.data.mnist import Mnist
+from experiments.data.split import SPLIT_SEED, VAL_SHARE, stratified
 from export import convert, page_assets, parity
 from models.canvas import Canvas
 from tests.conftest import Command, client
@@ -164,6 +166,7 @@ def test_a_small_one_with_its_canvas_and_a_bundle(trained: Path, run: Command, d
     assert "of 10,000 decisions the same" in said and "mnist-onnx-int8 version 1" in said
     model = onnx.load(trained / "int8.onnx")
     assert model.opset_import[0].version == 21 and "conv1_quantized" in str(model.graph.node)
+    check_own_figures(model, digits)
     assert (trained / "bundle" / "model.onnx").read_bytes() == model.SerializeToString()
     assert "# mnist-onnx-int8 version 1" in (trained / "bundle" / "README.md").read_text()
     front = onnxruntime.InferenceSession(trained / "canvas.onnx")
@@ -179,6 +182,22 @@ def test_a_small_one_with_its_canvas_and_a_bundle(trained: Path, run: Command, d
     assert version.tags["onnx_model"] == "models:/mnist-onnx/1"
     small = client(trained).get_model_version_by_alias("mnist-onnx-int8", "champion")
     assert small.tags["torch_model"] == "models:/mnist/1"
+
+
+def check_own_figures(model: onnx.ModelProto, digits: Mnist) -> None:
+    """A graph of less precision states what it does itself, not what its version does."""
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    facts = json.loads(about["facts"])
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    held = stratified(digits.train_labels, VAL_SHARE, SPLIT_SEED)
+    logits, score = session.run(["logits", "score"], {"image": digits.train_images[held]})
+    a_digit = pytest.approx(0, abs=1.5 / len(score))  # batches of another size round otherwise
+    assert facts["refused_digits"] - (score < facts["score_threshold"]).mean() == a_digit
+    right = logits.argmax(1) == digits.train_labels[held]
+    assert float(about["val_accuracy"]) - right.mean() == a_digit
+    logits = session.run(["logits"], {"image": digits.test_images})[0]
+    right = logits.argmax(1) == digits.test_labels
+    assert float(about["test_accuracy"]) - right.mean() == pytest.approx(0, abs=1.5 / len(right))
 
 
 def test_one_file_reads_drawings(trained: Path, run: Command, digits) -> None:

@@ -1,10 +1,12 @@
 """The Gate tab: its numpy networks against torch, its calls, and the lab in a real browser."""
 
+import asyncio
 import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,10 @@ from experiments.paths import ROOT
 from experiments.tasks.gate import GateHparams
 from models.mlp import GateBank
 from serve.gate import bank as gate_bank
+from serve.gate import calls
 from serve.gate import net as gate_net
 from serve.gate import tab as gate_tab
-from serve.gate.calls import train
+from serve.gate.calls import evaluate, training
 from serve.predictor import OnnxPredictor
 from serve.texts import gate as texts
 from tests.conftest import free_port, serving
@@ -143,10 +146,10 @@ def gates(trained: Path) -> OnnxPredictor:
 
 
 def test_an_evaluation_is_what_the_network_says(gates: OnnxPredictor) -> None:
-    told = gate_tab.evaluate(gates, "xor", [1, 0.0])
+    told = evaluate(gates, "xor", [1, 0.0])
     assert told["output"] == 1 and told["probability"] > 0.5 and told["inputs"] == [1.0, 0.0]
     assert told["gate"] == "xor" and told["model"] == gates.title
-    assert gate_tab.evaluate(gates, "xor", [1, 1])["output"] == 0
+    assert evaluate(gates, "xor", [1, 1])["output"] == 0
     assert json.loads(json.dumps(told)) == told
 
 
@@ -174,13 +177,13 @@ def test_a_wrong_question_is_answered_by_a_sentence(
     gates: OnnxPredictor, gate: Any, inputs: Any, said: str
 ) -> None:
     with pytest.raises(UserError, match=said) as refused:
-        gate_tab.evaluate(gates, gate, inputs)
+        evaluate(gates, gate, inputs)
     assert len(str(refused.value)) < 300
 
 
 def test_a_model_of_digits_is_no_model_of_gates(trained: Path) -> None:
     with pytest.raises(UserError, match="expected one of gates"):
-        gate_tab.evaluate(OnnxPredictor(trained / "model.onnx"), "xor", [0, 0])
+        evaluate(OnnxPredictor(trained / "model.onnx"), "xor", [0, 0])
 
 
 GOOD = {"bits": "0110", "hidden": 2, "activation": "relu", "start": 1}
@@ -204,13 +207,13 @@ GOOD = {"bits": "0110", "hidden": 2, "activation": "relu", "start": 1}
     ],
 )
 def test_a_training_that_cannot_be_is_refused_by_a_sentence(change: dict[str, Any]) -> None:
-    told = train({**GOOD, **change})
+    told = training({**GOOD, **change})
     assert set(told) == {"error"} and "expected" in told["error"]
 
 
 @pytest.mark.parametrize("request_", [None, [], "train", 3, {}])
 def test_a_request_that_is_none_is_refused(request_: Any) -> None:
-    assert set(train(request_)) == {"error"}
+    assert set(training(request_)) == {"error"}
 
 
 def test_drawn_weights_say_what_the_session_says(trained: Path, gates: OnnxPredictor) -> None:
@@ -350,7 +353,7 @@ def test_the_page_shows_what_numpy_computes(page: Page, trained: Path) -> None:
     part(page, "activation").select_option("sigmoid")
     part(page, "hidden").fill("3")
     trained_here(page)
-    frames = train({"bits": "1000", "hidden": 3, "activation": "sigmoid", "start": 1})
+    frames = training({"bits": "1000", "hidden": 3, "activation": "sigmoid", "start": 1})
     last = {name: weights[-1] for name, weights in frames["frames"].items()}
     told = shown_probability({**last, "activation": "sigmoid"}, truth_table.inputs(2))
     assert shares(page) == pytest.approx(told.tolist(), abs=6e-4)
@@ -409,6 +412,37 @@ def test_scrubbing_moves_loss_surface_and_weights_together(page: Page) -> None:
     expect(part(page, "play")).to_have_text("Pause")
     part(page, "play").click()
     expect(part(page, "play")).to_have_text("Play")
+
+
+def test_a_film_is_not_read_out(browser: Browser, url: str) -> None:
+    page = browser.new_page()  # with motion
+    page.goto(url)
+    settled(page)
+    answer = part(page, "answer")
+    expect(answer).to_have_attribute("aria-live", "polite")
+    part(page, "train").click()
+    expect(answer).to_have_attribute("aria-live", "off", timeout=20_000)
+    expect(answer).to_have_attribute("aria-live", "polite", timeout=20_000)  # at its end
+    expect(part(page, "moment")).to_contain_text(f"epoch {gate_net.STEPS}:")
+    page.close()
+
+
+def test_a_whole_class_may_train_at_once() -> None:
+    async def together() -> list[dict[str, Any]]:
+        settings = [{**GOOD, "bits": "0111", "start": start} for start in range(1, 51)]
+        return await asyncio.gather(*map(calls.train, settings))
+
+    answers = in_a_loop(together())
+    refused = [answer for answer in answers if "error" in answer]
+    assert len(refused) == 50 - 1 - calls.MOST_WAITING
+    assert all("try again" in answer["error"] for answer in refused)
+    assert in_a_loop(calls.train(GOOD))["bits"] == "0110"  # and on it goes
+
+
+def in_a_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run it in a thread of its own, since the browser's driver has a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def test_an_edited_weight_bends_the_network_and_is_undone(page: Page, trained: Path) -> None:

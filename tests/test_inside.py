@@ -1,5 +1,6 @@
 """Inside a digit network: its layers as torch has them, ink that matters, all of MNIST at once."""
 
+import os
 import re
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from experiments.paths import DRAWINGS, ROOT
 from export import graph
 from export.precision import to_precision
 from serve.digit import ink as inks
-from serve.digit import inside_markup, memory, occlusion
+from serve.digit import inside_markup, memory, occlusion, study
 from serve.digit.inside import Inside, Layer
 from serve.digit.memory import Memory
 from serve.predictor import OnnxPredictor
@@ -316,6 +317,44 @@ def test_without_mnist_nothing_is_fetched(
     kept.start()
     assert "not on this machine" in kept.missing and kept.progress() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_mnist_that_comes_later_is_found(
+    raw: bytes, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MNIST_DIR", raising=False)
+    monkeypatch.setattr(memory, "MNIST_CACHE", tmp_path / "none")
+    kept = Memory(raw, tmp_path)
+    assert "not on this machine" in kept.missing
+    monkeypatch.setenv("MNIST_DIR", str(few))
+    assert wait(kept).ready
+
+
+def test_a_child_that_speaks_rubbish_is_given_up(
+    raw: bytes, at_few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = tmp_path / "root" / "serve" / "digit" / "study.py"
+    child.parent.mkdir(parents=True)
+    child.write_text("print('no JSON')")
+    monkeypatch.setattr(memory, "ROOT", tmp_path / "root")
+    kept = wait(Memory(raw, tmp_path / "kept"))
+    assert not kept.running and "could not be read for this model" in kept.missing
+
+
+def test_only_the_newest_findings_stay_on_the_disk(
+    raw: bytes, at_few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "MOST_KEPT", 2)
+    for age in (30, 20, 10):
+        for kind in ("onnx", "npz"):
+            path = tmp_path / f"old-{age}.{kind}"
+            path.touch()
+            os.utime(path, (time.time() - age, time.time() - age))
+    path = tmp_path / f"{hashes.of_bytes(raw)}.onnx"
+    path.write_bytes(raw)
+    study.study(path, lambda done: None)
+    left = {path.name for path in tmp_path.iterdir() if path.suffix != ".npy"}
+    assert left == {"old-10.onnx", "old-10.npz", path.name, f"{path.stem}.npz"}
 
 
 def sources(text: str) -> list[str]:

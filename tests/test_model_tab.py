@@ -10,7 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from experiments.paths import ROOT
+from serve.model import curves as model_curves
 from serve.model import markup as model_markup
+from serve.model import versus as model_versus
 from tests.conftest import client, free_port, serving
 
 PAGE = """
@@ -65,7 +67,7 @@ class Known:
 
 
 def told(*pair: Known) -> str:
-    return model_markup.differences(pair, [each.answer for each in pair])
+    return model_versus.differences(pair, [each.answer for each in pair])
 
 
 def test_differences_are_told_in_words() -> None:
@@ -88,7 +90,7 @@ def test_facts_are_the_graphs_and_unknown_ones_are_left_out() -> None:
 
 def test_curves_stand_where_their_values_are() -> None:
     falling, rising = [(1, 1.0), (2, 0.1), (3, 0.01)], [(1, 0.5), (2, 0.75), (3, 1.0)]
-    text = model_markup.curves(
+    text = model_curves.figure(
         {
             "train_loss": falling,
             "val_loss": falling,
@@ -112,7 +114,7 @@ def test_curves_stand_where_their_values_are() -> None:
 @pytest.mark.parametrize("values", [[0.0, 0.0], [0.3, 0.3], [1e-6, 40.0], [float("nan"), 0.5]])
 def test_any_values_can_be_drawn(values: list[float]) -> None:
     points = list(enumerate(values, 1))
-    text = model_markup.curves(dict.fromkeys(("train_loss", "val_loss"), points))
+    text = model_curves.figure(dict.fromkeys(("train_loss", "val_loss"), points))
     assert "<polyline" in text and "nan" not in re.sub(r'aria-label="[^"]*"', "", text)
 
 

@@ -211,6 +211,44 @@ def test_each_view_shows_the_inside(page: Page, name: str, shows: str) -> None:
     expect(inside).not_to_have_js_property("innerHTML", before, timeout=SOON)
 
 
+def test_undo_in_the_midst_of_a_stroke_ends_it(page: Page) -> None:
+    canvas = page.locator("#pad canvas")
+    drawn = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v)"
+    canvas.focus()
+    for key in ("Space", "ArrowRight", "ArrowRight", "Control+z", "ArrowRight"):
+        page.keyboard.press(key)
+    page.keyboard.press("Tab")  # which takes the keyboard's pen away
+    assert not canvas.evaluate(drawn)
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 90, box["y"] + 90)
+    assert canvas.evaluate(drawn)
+    page.keyboard.press("Delete")
+    page.mouse.move(box["x"] + 150, box["y"] + 90)
+    page.mouse.up()
+    assert not canvas.evaluate(drawn)
+
+
+def test_radio_buttons_are_one_stop_with_arrow_keys(page: Page) -> None:
+    draw(page, SEVEN)
+    says(page, "7")
+    page.locator("#digit-view input:checked").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#digit-inside")).to_contain_text("onvolution", timeout=SOON)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#digit-inside")).to_contain_text("speaks for", timeout=SOON)
+    names = "all => [...new Set(all.map(radio => radio.name))]"
+    for group in ("digit-view", "digit-true"):
+        assert page.locator(f"#{group} input[type=radio]").evaluate_all(names) == [group]
+    choice = page.locator("#digit-true")
+    choice.get_by_label("3", exact=True).focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    expect(choice.get_by_label("4", exact=True)).to_be_checked()
+
+
 def test_a_correction_is_kept_with_its_ink(page: Page, trained: Path) -> None:
     folder = trained / "data" / "corrections"
     shutil.rmtree(folder, ignore_errors=True)

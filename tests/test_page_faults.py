@@ -1,6 +1,8 @@
 """Whatever is handed to the running page, it says a sentence and goes on; nothing leaves it."""
 
+import base64
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
@@ -17,6 +20,8 @@ from tests.conftest import Command, free_port, serving
 JSON = {"Content-Type": "application/json"}
 SEVEN = ROOT / "serve" / "digit" / "examples" / "7.png"
 AUTH = ("me", "sé:cret")
+TOKEN = {"HF_TOKEN": "hf_somebodys"}  # with which Gradio would keep a history elsewhere
+HISTORY = ("run-history/connect", "run-history/buckets", "deep_link", "runs")
 # Run by the server's Python at its start: notes every address that it looks up or connects to.
 WATCH = """
 import sys
@@ -62,7 +67,7 @@ def served(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     url = f"http://127.0.0.1:{port}"
     line = f"python serve/app.py --port {port}"
     with (
-        serving(line, trained, url, PYTHONPATH=str(folder)) as process,
+        serving(line, trained, url, PYTHONPATH=str(folder), **TOKEN) as process,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
         yield Server(client, process.pid, calls)
@@ -272,7 +277,7 @@ def test_no_file_of_others_is_read_or_sent(name: str, server: Server, trained: P
             assert "not uploaded here" in told(refused)
         for address in ("file=", "file/"):
             answer = server.client.get(f"/gradio_api/{address}{asked}")
-            assert answer.status_code in (403, 404) and answer.json()["error"]
+            assert answer.status_code == 404 and answer.json()["error"]
     for folder in ("assets", "static", "svelte"):
         for way in ("../" * 12, "%2e%2e%2f" * 12, "..%5c" * 12):
             answer = server.client.get(f"/{folder}/{way}{path.lstrip('/')}")
@@ -286,7 +291,39 @@ def test_no_address_is_fetched(address: str, server: Server) -> None:
             told(server.ask("classify_digit", {**image, **more}))
     for way in ("file=", "file/", "proxy="):
         answer = server.client.get(f"/gradio_api/{way}{address}")
-        assert answer.status_code == 403 and "fetches nothing" in answer.json()["error"]
+        assert answer.status_code == 404 and answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", HISTORY)
+def test_no_history_is_kept_here_or_elsewhere(path: str, server: Server) -> None:
+    assert server.client.get("/config").json()["run_history"] is False
+    for ask in (server.client.get, server.client.post):
+        answer = ask(f"/gradio_api/{path}", params={"session_hash": "x"})
+        assert answer.status_code == 404 and told(answer.json())
+
+
+def test_pictures_are_not_kept_with_their_sessions(server: Server) -> None:
+    """Each of 40 browsers opens a picture of 5 MB; what Gradio would keep of that is 200 MB."""
+    noise = base64.b64encode(os.urandom(5_000_000)).decode()
+    value = {"kind": "file", "data": f"data:image/png;base64,{noise}"}
+    config = server.client.get("/config").json()
+    pad = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "pad")
+    answers = [each for each in config["dependencies"] if each["inputs"][:1] == [pad]]
+    event = next(each for each in answers if (pad, "input") in map(tuple, each["targets"]))
+
+    def resident() -> float:
+        return psutil.Process(server.pid).memory_info().rss / 1e6
+
+    def open_in(sessions: range) -> None:
+        for session in sessions:
+            call = {"data": [value, ""], "fn_index": event["id"], "session_hash": f"s{session}"}
+            answer = server.client.post("/gradio_api/run/predict", json=call)
+            assert answer.is_success, answer.text
+
+    open_in(range(5))
+    before = resident()
+    open_in(range(5, 45))
+    assert resident() - before < 80
 
 
 @pytest.mark.parametrize("image", [None, 7, "7.png", [], {}, {"path": None}, {"path": "\0"}])
@@ -312,6 +349,20 @@ def test_too_much_is_refused(server: Server) -> None:
         assert answer.status_code == 413 and "at most 16 MB" in told(answer.json())
     file = server.client.post("/gradio_api/upload", files={"files": bytes(12_000_000)})
     assert file.status_code == 413
+
+
+def test_without_a_registry_the_page_starts_and_can_look_again(trained: Path) -> None:
+    port = free_port()
+    line, url = f"python serve/app.py --port {port}", f"http://127.0.0.1:{port}"
+    with (
+        serving(line, trained, url, MLFLOW_TRACKING_URI="http://127.0.0.1:9"),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        ill = client.get("/healthz")
+        assert ill.status_code == 503 and ill.json()["status"] == "ill"
+        assert "registry" in ill.json()["error"]
+        texts = [each["props"].get("value") for each in client.get("/config").json()["components"]]
+        assert texts.count("Refresh versions") == 2
 
 
 def test_a_taken_port_is_told(server: Server, run: Command) -> None:

@@ -4,6 +4,8 @@ import base64
 import io
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from PIL import Image
 
 from experiments.errors import UserError
+from experiments.paths import ROOT
 from serve.app import TASKS
 from serve.digit import ink, markup
 from serve.model.shelf import Shelf
@@ -98,8 +101,24 @@ def test_rubbish_is_refused_with_a_sentence(tmp_path: Path, trained: Path) -> No
     foreign = onnx.load(trained / "gate.onnx")
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
-    with pytest.raises(UserError, match="without task, labels, facts in its metadata"):
+    with pytest.raises(UserError, match="without task, labels, facts;"):
         OnnxPredictor(tmp_path / "foreign.onnx")
+
+
+def test_a_graph_that_says_rubbish_of_itself_is_refused(tmp_path: Path, trained: Path) -> None:
+    path, graph = tmp_path / "odd.onnx", onnx.load(trained / "gate.onnx")
+    kept = {entry.key: entry for entry in graph.metadata_props}
+    kept["labels"].value = "no JSON"
+    onnx.save(graph, path)
+    with pytest.raises(UserError, match="whose labels or facts are no JSON"):
+        OnnxPredictor(path)
+    kept["labels"].value = "[]"
+    del graph.graph.output[1]  # probabilities
+    onnx.save(graph, path)
+    with pytest.raises(UserError, match="found one without probabilities"):
+        OnnxPredictor(path)
+    with pytest.raises(UserError, match="could not be read"):
+        OnnxPredictor(Path("/proc/self/mem"))  # not even by root
 
 
 @pytest.mark.parametrize("value", [None, {}, ""])
@@ -174,6 +193,45 @@ def test_large_pictures_are_reduced() -> None:
     assert max(ink.from_picture(Image.new("L", (5000, 40), 255)).shape) <= ink.LONGEST_SIDE
 
 
+PEAK = """
+import resource, sys
+from pathlib import Path
+from serve.digit import ink
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+before = peak()
+ink.from_file(Path(sys.argv[1]))
+print((peak() - before) / 1000)
+"""
+
+
+@pytest.mark.parametrize(
+    ("pixels", "name"),
+    [
+        (np.zeros((4000, 4000), np.float32), "page.tiff"),
+        (np.zeros((4000, 4000), np.uint16), "page.png"),
+        (np.full((4000, 4000, 4), 99, np.uint8), "page.png"),
+        (np.zeros((7000, 7000, 3), np.uint8), "page.jpg"),
+    ],
+    ids=["floats", "16 bits", "alpha", "jpeg"],
+)
+def test_a_large_picture_takes_little_memory(pixels: np.ndarray, name: str, tmp_path: Path) -> None:
+    how = {"compression": "tiff_deflate"} if name == "page.tiff" else {}
+    Image.fromarray(pixels).save(tmp_path / name, **how)
+    del pixels
+    line = [sys.executable, "-c", PEAK, str(tmp_path / name)]
+    told = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert float(told) < 150  # megabytes; as they are they would take 200 to 1,100
+
+
+def test_what_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
+    Image.new("P", (4100, 4000)).save(tmp_path / "page.png")
+    with pytest.raises(UserError, match="a JPEG of at most 50 megapixels, or a PNG of at most 16"):
+        ink.from_file(tmp_path / "page.png")
+
+
 def test_examples_are_mnists_own(digits) -> None:
     files = sorted(ink.CANVAS.with_name("examples").glob("*.png"))
     assert [file.stem for file in files] == list("0123456789")
@@ -202,6 +260,7 @@ def test_bars_keep_the_labels_order_and_mark_the_top() -> None:
         ("--backend torch --model models:/mnist-onnx/1", "registered without data/model.pt2"),
         ("--model gate.onnx gate.onnx", "of task gate, which is named twice"),
         ("--host ::1", "expected a name or an IPv4 address"),
+        ("--allowed-host page.example", "page.example can be reached from other machines"),
         ("--backend torch --model model.onnx", "the torch backend takes models:/NAME/VERSION"),
         ("model.onnx", "name model files by --model"),
     ],

@@ -117,20 +117,53 @@ def test_the_fourth_who_waits_for_the_registry_is_sent_away(
     way = door.Door()
     said: queue.Queue[str] = queue.Queue()
 
-    def ask() -> None:
+    def ask(what: int) -> None:
         try:
-            with way.turn():
-                said.put("")
+            said.put(way.ask(f"question {what}", lambda: ""))
         except UserError as error:
             said.put(str(error))
 
-    threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
-    with way.turn():
+    threads = [threading.Thread(target=ask, args=[n], daemon=True) for n in range(4)]
+
+    def meanwhile() -> None:
         for thread in threads:
             thread.start()
         assert said.get(timeout=20) == say.BUSY
         assert said.empty()
+
+    way.ask("the first question", meanwhile)
     assert [said.get(timeout=20) for _ in range(3)] == [""] * 3
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_asks_the_same_at_once_shares_the_answer(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "PATIENCE", 1000)
+    monkeypatch.setattr(door, "FOLLOWING", 10)
+    way, works, said = door.Door(), [], queue.Queue()
+
+    def work() -> str:
+        works.append(1)
+        for thread in threads:
+            thread.start()
+        for _ in range(2):  # all but those who may wait
+            assert said.get(timeout=20) == say.BUSY
+        if fails:
+            raise UserError("no such thing")
+        return "the answer"
+
+    def ask() -> None:
+        try:
+            said.put(way.ask("the same", work))
+        except UserError as error:
+            said.put(str(error))
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(12)]
+    ask()
+    told = "no such thing" if fails else "the answer"
+    assert [said.get(timeout=20) for _ in range(11)] == [told] * 11 and works == [1]
+    assert way.ask("the same", lambda: "later") == "later"
 
 
 def test_torch_is_loaded_for_a_listed_version_and_who_says_so(registry: Path) -> None:
@@ -224,6 +257,19 @@ def test_a_dead_or_damaged_registry_is_told(
     with pytest.raises(UserError, match=r"The registry at .* fails"):
         opened.refresh()
     assert opened.get(opened.first["gate"]).task == "gate" and len(opened.choices("gate")) == 1
+
+
+def test_a_registry_that_comes_back_is_served(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    opened = Shelf.open([], "onnxruntime", TASKS)
+    assert opened.first == {} and set(opened.notes) == set(TASKS)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
+    opened.refresh()
+    assert opened.first == {task: f"models:/{task}-onnx@champion" for task in TASKS}
+    assert opened.notes == {} and opened.get(opened.first["gate"]).task == "gate"
+    assert opened.first["mnist"] in [key for _, key in opened.choices("mnist")]
 
 
 def test_a_registry_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,10 @@ from serve.texts import digit as say
 
 LONGEST_DRAWING = 2000  # pixels of the pad's longer side; it has 800
 LONGEST_SIDE = 1000  # pixels; a larger upload is reduced first
+FIRST_SIDE = 2 * LONGEST_SIDE  # to which it is thinned before anything else, to save memory
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-MOST_PIXELS = 50_000_000
-LARGE, PATIENCE = 4_000_000, 5  # pixels; seconds to wait for another large picture
+MOST_PIXELS, MOST_JPEG = 16_000_000, 50_000_000  # unpacked; a JPEG is unpacked smaller
+LARGE, PATIENCE = 1_000_000, 5  # pixels; seconds to wait for another large picture
 LEAST = 32  # of 255; a page whose strongest ink is weaker is blank
 CANVAS = Path(__file__).with_name("canvas.onnx")
 _large = threading.Lock()
@@ -42,7 +43,7 @@ def from_pad(value: Mapping[str, str] | None) -> np.ndarray:
     try:
         raw = base64.b64decode(value["data"].partition(",")[2], validate=True)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(say.NO_PICTURE.format(most=MOST_PIXELS // 1_000_000)) from error
+        raise UserError(_no_picture()) from error
     return _opened(io.BytesIO(raw), _alpha if value.get("kind") == "pen" else from_picture)
 
 
@@ -65,18 +66,22 @@ def _opened(file: Path | IO[bytes], ink: Callable[[Image.Image], np.ndarray]) ->
     try:
         with Image.open(file, formats=FORMATS) as picture:
             pixels = picture.width * picture.height
-            if pixels > MOST_PIXELS:
+            if pixels > (MOST_JPEG if picture.format == "JPEG" else MOST_PIXELS):
                 raise ValueError("too many pixels")
             picture.draft(None, (LONGEST_SIDE, LONGEST_SIDE))  # a JPEG is unpacked no larger
             with _turn(pixels):
                 return ink(picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(say.NO_PICTURE.format(most=MOST_PIXELS // 1_000_000)) from error
+        raise UserError(_no_picture()) from error
+
+
+def _no_picture() -> str:
+    return say.NO_PICTURE.format(jpeg=MOST_JPEG // 1_000_000, most=MOST_PIXELS // 1_000_000)
 
 
 @contextmanager
 def _turn(pixels: int) -> Iterator[None]:
-    """Let large pictures be unpacked one after the other: each takes hundreds of megabytes."""
+    """Let large pictures be unpacked one after the other: each takes tens of megabytes."""
     if pixels < LARGE:
         yield
     elif _large.acquire(timeout=PATIENCE):
@@ -103,6 +108,7 @@ def from_picture(picture: Image.Image) -> np.ndarray:
 
 def _gray(picture: Image.Image) -> np.ndarray:
     """Return the upright picture, on white and reduced: float32 [H, W], 0 to 255."""
+    picture.thumbnail((FIRST_SIDE, FIRST_SIDE), Image.Resampling.NEAREST)
     picture = _eight_bits(picture)
     if picture.mode in ("1", "P", "PA"):  # whose pixels are no shades that could be mixed
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")

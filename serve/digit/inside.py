@@ -94,10 +94,11 @@ def _model(graph: bytes) -> Any:
     try:
         model = onnx.load_model_from_string(graph)
     except Exception as error:  # protobuf's DecodeError, which onnx does not pass on by name
-        raise UserError(say.NO_GRAPH.format(found="something else")) from error
+        raise UserError(say.NO_GRAPH.format(found=say.ELSE)) from error
     inputs = [value.name for value in model.graph.input]
     if inputs != [IMAGE]:
-        raise UserError(say.NO_GRAPH.format(found=f"the inputs {', '.join(inputs) or 'none'}"))
+        names = ", ".join(inputs) or say.NONE
+        raise UserError(say.NO_GRAPH.format(found=say.INPUTS.format(names=names)))
     return model
 
 

@@ -38,13 +38,8 @@ def _head(read: Reading) -> str:
         return say.NUMBER.format(number="".join(figures))
     share = percent(float(read.shares[0]), say.MORE_THAN)
     if read.refused[0]:
-        return say.REFUSED.format(digit=a(html.escape(read.said[0])))
-    return say.ANSWER.format(digit=a(f"<b>{html.escape(read.said[0])}</b>"), share=share)
-
-
-def a(label: str) -> str:
-    """Return a digit with its article."""
-    return f"{'an' if label.removeprefix('<b>').startswith('8') else 'a'} {label}"
+        return say.REFUSED.format(digit=say.a(html.escape(read.said[0])))
+    return say.ANSWER.format(digit=say.a(f"<b>{html.escape(read.said[0])}</b>"), share=share)
 
 
 def nothing(sentence: str, labels: Sequence[str]) -> str:

@@ -54,9 +54,6 @@ class Memory:
     Args:
         graph: bytes of the ONNX file.
         folder: where it is kept; made if need be.
-
-    Attributes:
-        missing: a sentence why there is nothing to be had, empty if nothing is amiss.
     """
 
     def __init__(self, graph: bytes, folder: Path) -> None:
@@ -66,7 +63,12 @@ class Memory:
         self._done: float | None = None
         self._running = False
         self._tries = 0
-        self.missing = "" if self.ready or at_hand() else say.NO_MNIST
+        self._failed = ""  # a sentence why it cannot be had, whatever comes
+
+    @property
+    def missing(self) -> str:
+        """Return a sentence why there is nothing to be had now; empty if nothing is amiss."""
+        return self._failed or ("" if self.ready or at_hand() else say.NO_MNIST)
 
     @property
     def ready(self) -> bool:
@@ -132,13 +134,13 @@ class Memory:
             outfile.write(self._graph, self._path)
             with _one:
                 why = self._listen()
-        except (OSError, UserError) as error:
+        except (OSError, ValueError, UserError) as error:
             why = str(error)
         with self._lock:
             self._running, self._known = False, read(self._path)
             self._tries += 1
-            if self._known is None and not self.missing and self._tries >= TRIES:
-                self.missing = say.FAILED.format(why=why or "it ended early", path=self._path)
+            if self._known is None and not self._failed and self._tries >= TRIES:
+                self._failed = say.FAILED.format(why=why or say.EARLY, path=self._path)
 
     def _listen(self) -> str:
         """Run the child and note what it says; return how it ended, in words."""
@@ -156,8 +158,8 @@ class Memory:
             for line in child.stdout or ():
                 told = json.loads(line)
                 self._done = told.get("done", self._done)
-                self.missing = told.get("missing", self.missing)
-        return f"exit code {child.returncode}"
+                self._failed = told.get("missing", self._failed)
+        return say.EXIT.format(code=child.returncode)
 
 
 def at_hand() -> Path | None:

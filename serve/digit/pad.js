@@ -4,7 +4,7 @@ const pad = element.querySelector(".pad");
 const canvas = pad.querySelector("canvas");
 const ink = canvas.getContext("2d", { willReadFrequently: true });
 const SIDE = Number(pad.dataset.side); // of the paper, in its own pixels; wide paper has two
-const LARGEST = 10e6; // bytes of a file
+const LARGEST = Number(pad.dataset.largest); // bytes of a file
 const STEP = 10; // pixels that an arrow key moves the pen
 
 let strokes = []; // {erase, width, points}, the oldest first
@@ -74,11 +74,15 @@ function begin(point) {
   paint();
 }
 
-function end() {
+function drop() { // the stroke at work is at its end
   finger = null;
-  if (!present) return;
   present = null;
-  sendPaper();
+}
+
+function end() {
+  const drawn = present;
+  drop();
+  if (drawn) sendPaper();
 }
 
 async function load(address) { // a picture by its data: address
@@ -122,10 +126,12 @@ function where(event) {
 
 const actions = {
   undo() {
+    drop();
     if (past.length) ({ strokes, picture } = past.pop());
     sendPaper();
   },
   clear() {
+    drop();
     if (strokes.length || picture) change({});
     sendPaper();
   },

@@ -31,6 +31,7 @@ BATCH = 250  # digits
 WORST = 20
 WIDEST = 512  # units of the hidden layer: 56 MB
 NICE = 15  # the page comes first
+MOST_KEPT = 8  # graphs whose findings stay on the disk, 18 MB each
 
 
 def study(path: Path, tell: Callable[[float], None]) -> None:
@@ -65,6 +66,7 @@ def study(path: Path, tell: Callable[[float], None]) -> None:
     }
     kept |= {"index": index.astype(np.int32), **_worst(shares, data)}
     _save(path.with_suffix(".npz"), lambda file: np.savez(file, **kept))  # last: now it is there
+    _prune(path.parent)
 
 
 def _run(
@@ -99,6 +101,14 @@ def _save(path: Path, save: Callable[[io.BytesIO], None]) -> None:
     file = io.BytesIO()
     save(file)
     outfile.write(file.getvalue(), path)
+
+
+def _prune(folder: Path) -> None:
+    """Remove what was kept of all graphs but the newest, `MOST_KEPT` of them."""
+    found = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns)
+    for old in found[:-MOST_KEPT]:
+        for path in (old, old.with_suffix(".onnx")):
+            path.unlink(missing_ok=True)
 
 
 @click.command("serve.digit.study", context_settings={"help_option_names": ["-h", "--help"]})

@@ -21,15 +21,11 @@ from serve.digit.reading import Reading, read, too_little
 from serve.model.shelf import Shelf
 from serve.predictor import Predictor
 from serve.texts import digit as say
+from serve.web.limits import LARGEST_FILE, MEGABYTE
+from serve.web.tamed import QUIET
 
 HERE = Path(__file__).parent
 SIDE, PEN = 400, 30  # pixels of the paper; of the pen, as wide for it as MNIST's for its digits
-QUICK: dict[str, Any] = {
-    "queue": False,
-    "show_progress": "hidden",
-    "api_visibility": "private",
-    "trigger_mode": "always_last",
-}
 TASK = "mnist"
 DIGITS = list("0123456789")
 
@@ -75,12 +71,12 @@ def build(shelf: Shelf, chosen: gr.Dropdown, keeper: Keeper | None) -> gr.HTML:
 
     watch = gr.Timer(1, active=False)
     for event in (pad.input, chosen.change):
-        event(answered, [pad, chosen], answer, **QUICK)
+        event(answered, [pad, chosen], answer, **QUIET)
     for event in (pad.input, chosen.change, view.change, again.tick):
-        event(look, [pad, chosen, view], [inside, again], **QUICK)
+        event(look, [pad, chosen, view], [inside, again], **QUIET)
     for event in (wanted.click, watch.tick):
-        event(errors, chosen, [mistakes, watch], **QUICK)
-    chosen.change(lambda: ("", gr.Timer(active=False)), None, [mistakes, watch], **QUICK)
+        event(errors, chosen, [mistakes, watch], **QUIET)
+    chosen.change(lambda: ("", gr.Timer(active=False)), None, [mistakes, watch], **QUIET)
     return pad
 
 
@@ -96,7 +92,7 @@ def _answer(predictor: Predictor, value: Any) -> str:
     ink = inks.from_pad(value)
     if not ink.any():
         return markup.nothing(say.BLANK if value else say.NOTHING, predictor.labels)
-    if value["kind"] == "pen" and too_little(ink):
+    if value.get("kind") == "pen" and too_little(ink):
         return markup.nothing(say.TOO_LITTLE, predictor.labels)
     return markup.reading(read(predictor, ink), predictor.title)
 
@@ -124,8 +120,8 @@ def _corrections(shelf: Shelf, chosen: gr.Dropdown, pad: gr.HTML, keeper: Keeper
 
         return told(keeping)[0]
 
-    keep.click(correct, [pad, chosen, true], kept, **QUICK)
-    pad.input(lambda: (None, ""), None, [true, kept], **QUICK)
+    keep.click(correct, [pad, chosen, true], kept, **QUIET)
+    pad.input(None, None, [true, kept], js="() => [null, '']", **QUIET)
 
 
 def _alone(predictor: Predictor, ink: np.ndarray) -> Reading:
@@ -149,11 +145,12 @@ def _views(shelf: Shelf) -> list[tuple[str, str]]:
 
 
 def _template() -> str:
-    words = {name: html.escape(text) for name, text in say.PAD.items()}
+    megabytes = LARGEST_FILE // MEGABYTE
+    words = {name: html.escape(t.format(megabytes=megabytes)) for name, t in say.PAD.items()}
     page = Template((HERE / "pad.html").read_text("utf-8"))
-    return page.substitute(words, side=SIDE, pen_width=PEN)
+    return page.substitute(words, side=SIDE, pen_width=PEN, largest=LARGEST_FILE)
 
 
 def _examples() -> list[tuple[str, bytes]]:
     files = sorted((HERE / "examples").glob("*.png"))
-    return [(say.EXAMPLE.format(digit=markup.a(file.stem)), file.read_bytes()) for file in files]
+    return [(say.EXAMPLE.format(digit=say.a(file.stem)), file.read_bytes()) for file in files]

@@ -73,8 +73,6 @@ def sides(shelf: Shelf, key: str, ink: np.ndarray, torch: bool = False) -> View:
     forms = {
         form: sibling for form, sibling in shelf.siblings(key).items() if torch or form != "torch"
     }
-    if not forms:
-        raise UserError(say.NO_SIBLINGS)
     image = _one(shelf.get(key, TASK), ink)
     rows, faults = [], []
     for form, sibling in forms.items():
@@ -82,8 +80,10 @@ def sides(shelf: Shelf, key: str, ink: np.ndarray, torch: bool = False) -> View:
             rows.append(_side(form, shelf.get(sibling, TASK, torch=torch), image))
         except UserError as error:  # of one form; the others are shown
             faults.append(f'<p role="status">{html.escape(str(error))}</p>')
-    words = f"<p>{say.SIDES.format(runs=RUNS)}</p>"
-    return markup.table(say.SIDES_HEAD, rows) + "".join(faults) + words, False
+    words = [say.SIDES.format(runs=RUNS), *([say.NO_SIBLINGS] if len(rows) < 2 else [])]
+    told = "".join(f"<p>{html.escape(text)}</p>" for text in words)
+    table = markup.table(say.SIDES_HEAD, rows) if rows else ""
+    return table + "".join(faults) + told, False
 
 
 def with_torch(shelf: Shelf, key: str, ink: np.ndarray) -> View:

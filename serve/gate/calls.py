@@ -1,22 +1,24 @@
 """What is asked of gates from outside: an evaluation, or a training; every value is checked."""
 
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from anyio import CapacityLimiter, to_thread
 
 from experiments.errors import UserError
 from serve.gate import bank as gate_bank
 from serve.gate import net as gate_net
 from serve.predictor import Predictor
 from serve.texts import gate as texts
+from serve.texts.api import BUSY
 
 MOST_INPUTS, MOST_HIDDEN = 4, 8  # of what is trained in the page
 KEPT = 64  # trainings; each takes 0.1 MB
+MOST_WAITING = 30  # trainings; each takes 0.1 s
 LEAST, MOST = -10, 10  # of an input; the gates themselves know 0 and 1
-_turn = threading.Lock()
+_turn = CapacityLimiter(1)
 
 
 def tables(predictor: Predictor) -> dict[str, str]:
@@ -30,7 +32,18 @@ def tables(predictor: Predictor) -> dict[str, str]:
     return dict(predictor.facts["truth_tables"])
 
 
-def train(request: dict[str, Any]) -> dict[str, Any]:
+async def train(request: dict[str, Any]) -> dict[str, Any]:
+    """Answer as `training` does, one request after the other.
+
+    A whole class may press Train at once: that is quicker for all, and keeps none of the threads
+    that drawings need.
+    """
+    if _turn.statistics().tasks_waiting >= MOST_WAITING:  # the others' drawings need turns, too
+        return {"error": BUSY}
+    return await to_thread.run_sync(training, request, limiter=_turn)
+
+
+def training(request: dict[str, Any]) -> dict[str, Any]:
     """Train a network on a truth table, as the page asks; {"error": sentence} if it cannot.
 
     Args:
@@ -41,8 +54,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
         bits, hidden, activation, start = _checked(request)
     except UserError as error:
         return {"error": str(error)}
-    with _turn:  # a whole class may press Train at once: one after the other is quicker for all
-        return _trained(bits, hidden, activation, start)
+    return _trained(bits, hidden, activation, start)
 
 
 @lru_cache(KEPT)

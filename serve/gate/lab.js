@@ -40,7 +40,7 @@ function setBits(bits) {
   const radio = element.querySelector("input[value=served]");
   radio.disabled = !servedNet();
   // of more inputs there is too much to train here
-  for (const part of ["train", "another"]) one(part).disabled = inputs() > 4;
+  for (const part of ["train", "another"]) one(part).disabled = inputs() > MOST_INPUTS;
 }
 function listGates() {
   const groups = [...props.catalogue];
@@ -78,7 +78,7 @@ function choose(bits) {
   setBits(bits);
   const net = servedNet();
   if (net && state.source === "served") return show(net);
-  if (inputs() > 4) return show(net); // too large to be trained here
+  if (inputs() > MOST_INPUTS) return show(net); // too large to be trained here
   return train(false);
 }
 async function train(play = true) {
@@ -159,6 +159,8 @@ function another(next) {
 // ---- and how it gets here
 const plot = one("plot");
 const ring = one("ring");
+ring.setAttribute("aria-valuemin", LOW);
+ring.setAttribute("aria-valuemax", HIGH);
 function follow(event) {
   const box = plot.getBoundingClientRect();
   const scale = 440 / box.width;
@@ -264,7 +266,7 @@ function begin() {
   setSource(known.length ? "served" : "trained");
   const stay = (state.base && servedNet()) || !first;
   const bits = stay ? state.bits : first.bits;
-  choose(bits.length > 16 && !servedNet() ? "0110" : bits);
+  choose(bits.length > 2 ** MOST_INPUTS && !servedNet() ? "0110" : bits);
 }
 new ResizeObserver(draw).observe(one("diagram")); // its text keeps its size
 watch("value", begin);

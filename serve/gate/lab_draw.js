@@ -7,7 +7,10 @@ function drawAnswer() {
     output: "\u0000",
     probability: share.toFixed(3),
   }).split("\u0000");
-  one("answer").replaceChildren(before, node("b", {}, +(share > 0.5)), after);
+  const answer = one("answer");
+  answer.setAttribute("aria-live", timer ? "off" : "polite"); // a film is not read out
+  if (answer.textContent !== `${before}${+(share > 0.5)}${after}`)
+    answer.replaceChildren(before, node("b", {}, +(share > 0.5)), after);
   one("inputs")
     .querySelectorAll("input")
     .forEach((slider, i) => {

@@ -3,7 +3,7 @@ function layTable() {
   // anew for another number of inputs; otherwise `drawTable` writes into it
   const names = letters();
   const body = one("rows").querySelector("tbody");
-  const may = inputs() <= 4;
+  const may = inputs() <= MOST_INPUTS;
   const head = [
     names.join(" "),
     say("output_head", { gate: state.label }),

@@ -13,9 +13,10 @@ from experiments.errors import UserError
 from serve.gate import bank as gate_bank
 from serve.gate import circuits
 from serve.gate import net as gate_net
-from serve.gate.calls import MOST_HIDDEN, MOST_INPUTS, evaluate, tables, train
+from serve.gate.calls import MOST_HIDDEN, MOST_INPUTS, tables, train
 from serve.predictor import Predictor
 from serve.texts import gate as texts
+from serve.web.tamed import QUIET
 
 if TYPE_CHECKING:
     from serve.model.shelf import Shelf
@@ -35,8 +36,6 @@ LAB = (  # one after the other
     "lab.js",
 )
 WIRED = ("dom.js", "circuits.js")
-
-__all__ = ["build", "evaluate"]
 
 
 def build(shelf: "Shelf", chosen: gr.Dropdown) -> None:
@@ -59,6 +58,7 @@ def build(shelf: "Shelf", chosen: gr.Dropdown) -> None:
         words=texts.WORDS,
         catalogue=catalogue(),
         favourite=FAVOURITE,
+        most_inputs=MOST_INPUTS,
         apply_default_css=False,
         elem_id="gate-lab",
     )
@@ -73,15 +73,7 @@ def build(shelf: "Shelf", chosen: gr.Dropdown) -> None:
         elem_id="gate-circuits",
     )
     # without triggers: when the page is opened, and at each change of the choice
-    gr.on(
-        fn=show,
-        inputs=chosen,
-        outputs=[lab, wired],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-        trigger_mode="always_last",
-    )
+    gr.on(fn=show, inputs=chosen, outputs=[lab, wired], **QUIET)
 
 
 def _joined(names: tuple[str, ...]) -> str:

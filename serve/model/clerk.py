@@ -29,6 +29,7 @@ from typing import Any
 from experiments import cli
 from experiments.errors import UserError, without_password
 from experiments.paths import ROOT, STORE
+from serve.model.listing import LINKS
 from serve.texts import model as say
 
 SECONDS = 30  # until an answer must be there
@@ -38,8 +39,7 @@ CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 MOST_POINTS = 500  # of a curve
 PICTURES = {"light": "architecture.svg", "dark": "architecture-dark.svg"}
 PICTURE_BYTES = 2_000_000  # of one, at most; ours have 130,000
-KEPT_TAGS = {"precision", "opset", "test_accuracy", "torch_model", "onnx_model"}
-KEPT_TAGS |= {"onnx_model.fp16", "onnx_model.int8"}
+KEPT_TAGS = {"precision", "opset", "test_accuracy", "torch_model", *LINKS.values()}
 
 
 class Inquiry:

@@ -112,15 +112,14 @@ class Shelf:
                 self._put_first(model, _graph(answer["find"][model]), model)
 
     def _put_champion(self, task: str, answer: Mapping[str, Any]) -> None:
+        key = self._champion(task)
+        uri = key.removeprefix(TORCH)
         if self._torch:
-            uri = f"{REGISTERED}{task}@{CHAMPION}"
-            program = _program(uri, cli.HOW_TO_TRAIN.format(task=task))
-            self._put_first(f"{TORCH}{uri}", program, uri)
+            self._put_first(key, _program(uri, cli.HOW_TO_TRAIN.format(task=task)), uri)
         elif self.problem:
             raise UserError(self.problem)
         else:
-            uri = f"{REGISTERED}{names(task)[0]}@{CHAMPION}"
-            self._put_first(uri, _graph(answer["champions"][task]), uri)
+            self._put_first(key, _graph(answer["champions"][task]), uri)
 
     def _put_first(self, key: str, predictor: Predictor, model: str) -> None:
         task = predictor.task
@@ -152,6 +151,17 @@ class Shelf:
         self._learn(Inquiry(list=[name for task in self._tasks for name in names(task)]))
         if self.problem:
             raise UserError(self.problem)
+        with self._lock:
+            for task in self._tasks if not self._models else ():
+                champion = self._champion(task)
+                if task not in self.first and self._listing.find(champion):
+                    self.first[task] = champion  # it has come since the start
+                    self.notes.pop(task, None)
+
+    def _champion(self, task: str) -> str:
+        """Return the key of what is served of a task unless something else is named."""
+        name, prefix = (task, TORCH) if self._torch else (names(task)[0], "")
+        return f"{prefix}{REGISTERED}{name}@{CHAMPION}"
 
     def refresh(self) -> None:
         """List the versions anew; aliases that were moved lead to where they point now.
@@ -160,10 +170,12 @@ class Shelf:
             UserError: the registry, or a version that an open alias was moved to, cannot be
                 read; what is open goes on.
         """
-        with self._door.turn():
+
+        def relisted() -> dict[str, str]:
             self._relist()
-            failed = self._follow()
-        if failed:
+            return self._follow()
+
+        if failed := self._door.ask("the list", relisted):
             raise UserError(" ".join(dict.fromkeys(failed.values())))
 
     def _follow(self) -> dict[str, str]:
@@ -207,14 +219,17 @@ class Shelf:
         if key.startswith(FILE):
             return self._of_task(self._reread(key), key, task)
         if "@" in key:
-            with self._door.turn():
-                self._relist()
-                if why := self._follow().get(key):
-                    raise UserError(why)
-                if self._listing.find(key) is None:
-                    self._refuse(key)
-                    self._fetch(key)  # of a name that is not the tasks' own
+            self._door.ask(f"{key} anew", lambda: self._lead(key))
         return self.get(key, task)
+
+    def _lead(self, alias: str) -> None:
+        """Let an alias lead to where it points now."""
+        self._relist()
+        if why := self._follow().get(alias):
+            raise UserError(why)
+        if self._listing.find(alias) is None:
+            self._refuse(alias)
+            self._fetch(alias)  # of a name that is not the tasks' own
 
     def _of_task(self, predictor: Predictor, key: str, task: str | None) -> Predictor:
         if predictor.task not in ([task] if task else self._tasks):
@@ -277,8 +292,7 @@ class Shelf:
         """Open a version that is not open, unless somebody else has meanwhile."""
         self._check(key, torch)
         self._refuse(key)
-        with self._door.turn():
-            return self._open(key)
+        return self._door.ask(key, lambda: self._open(key))
 
     def _open(self, key: str) -> Predictor:
         """Return the model of a key, at one's turn to read the registry."""
@@ -384,14 +398,15 @@ class Shelf:
         uri = origin.uri if origin and key.startswith(FILE) else self._resolved(key)
         told = self._told.get(uri)
         if told is None:
-            with self._door.turn():
-                told = self._told.get(uri) or self._read_about(uri)
+            told = self._door.ask(f"about {uri}", lambda: self._read_about(uri))
         if "error" in told:
             raise UserError(told["error"])
         return told
 
     def _read_about(self, uri: str) -> Mapping[str, Any]:
         """Return the registry's answer about a version; it is kept if nothing was amiss."""
+        if (known := self._told.get(uri)) is not None:  # since it was asked for
+            return known
         if uri not in self._opened:
             self._admit(uri)
         found = Inquiry(about=[uri.removeprefix(TORCH)]).answer()["about"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import hashlib
+import json
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -14,17 +14,20 @@ from typing import Any
 
 import gradio as gr
 
+from experiments import hashes
 from experiments.errors import UserError
 from serve.digit import ink
 from serve.digit.reading import read
+from serve.model import curves as model_curves
 from serve.model import markup as model_markup
-from serve.model.shelf import Shelf
+from serve.model import versus as model_versus
+from serve.model.shelf import FILE, Shelf
 from serve.predictor import Predictor
 from serve.texts import model as say
+from serve.web.tamed import QUIET
 
 DRAWN = "mnist"  # the task whose input the pad is
 MOST_NETRONS = 8  # that run at once; the oldest ends for a new one
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 class Netrons:
@@ -43,7 +46,7 @@ class Netrons:
         """
         if not predictor.graph:
             raise UserError(say.NETRON_NO_GRAPH)
-        graph = hashlib.sha256(predictor.graph).hexdigest()
+        graph = hashes.of_bytes(predictor.graph)
         with self._lock:
             if graph not in self._open:
                 while len(self._open) >= MOST_NETRONS:
@@ -89,11 +92,7 @@ def build(
     with gr.Tabs():
         for task, dropdown in chosen.items():
             with gr.Tab(say.TASKS.get(task, task), id=f"model-{task}"):
-                if task in shelf.first:
-                    _Part(shelf, task, dropdown, netrons).build(pad, tab)
-                else:
-                    dropdown.render()
-                    gr.Markdown(shelf.notes.get(task, say.NONE_SERVED))
+                _Part(shelf, task, dropdown, netrons).build(pad, tab)
 
 
 class _Part:
@@ -103,7 +102,7 @@ class _Part:
         self.shelf, self.task, self.chosen, self.netrons = shelf, task, chosen, netrons
 
     def build(self, pad: gr.components.Component, tab: gr.Tab | None) -> None:
-        first = self.shelf.first[self.task]
+        first = self.shelf.first.get(self.task)
         served = gr.State(first)  # the last key that could be opened
         with gr.Row(equal_height=False):
             self.chosen.render()
@@ -113,24 +112,23 @@ class _Part:
         self._offer_netron()
         compared = self._compared(pad, tab) if self.task == DRAWN else None
         about = self._about()
-        changed = self.chosen.input(
-            self._choose,
-            [self.chosen, served],
-            [self.chosen, served, facts, said],
-            queue=False,  # it must not wait for card and curves that are being read
-            trigger_mode="always_last",
-            **PRIVATE,
-        )
-        changed.then(self._read, self.chosen, about, **PRIVATE)
+        outputs = [self.chosen, served, facts, said]
+        for event, words in ((self.chosen.input, say.OPENING), (refresh.click, say.LISTING)):
+            waiting = json.dumps(model_markup.sentence(words))
+            event(None, None, said, js=f"() => {waiting}", **QUIET)
+        changed = self.chosen.input(self._choose, [self.chosen, served], outputs, **QUIET)
+        changed.then(self._read, self.chosen, about, **QUIET)
         if compared is not None:
-            changed.then(*compared, **PRIVATE)
-        asked = refresh.click(self._refresh, self.chosen, [self.chosen, facts, said], **PRIVATE)
-        asked.then(self._read, self.chosen, about, **PRIVATE)
+            changed.then(*compared, **QUIET)
+        asked = refresh.click(self._refresh, served, outputs, **QUIET)
+        asked.then(self._read, self.chosen, about, **QUIET)
         if tab is not None:
-            tab.select(self._listed, self.chosen, [self.chosen, said], **PRIVATE)
-            tab.select(self._read, self.chosen, about, **PRIVATE)
+            tab.select(self._listed, self.chosen, [self.chosen, said], **QUIET)
+            tab.select(self._read, self.chosen, about, **QUIET)
 
-    def _facts(self, key: str) -> str:
+    def _facts(self, key: str | None) -> str:
+        if key is None:
+            return model_markup.sentence(say.NONE_SERVED)
         predictor = self.shelf.get(key, self.task)
         return model_markup.facts(predictor, self.shelf.metadata(key))
 
@@ -144,7 +142,7 @@ class _Part:
     def _choices(self, key: str | None) -> Any:
         return gr.Dropdown(choices=self.shelf.choices(self.task), value=key)
 
-    def _choose(self, key: str, former: str) -> tuple[Any, str, Any, str]:
+    def _choose(self, key: str, former: str | None) -> tuple[Any, str | None, Any, str]:
         try:
             predictor = self.shelf.choose(key, self.task)
             facts = self._facts(key)
@@ -153,15 +151,19 @@ class _Part:
         said = say.CHOSEN.format(title=predictor.title)
         return self._choices(key), key, facts, model_markup.sentence(said)
 
-    def _refresh(self, key: str) -> tuple[Any, Any, str]:
+    def _refresh(self, key: str | None) -> tuple[Any, Any, Any, str]:
+        """Read the list of versions anew, and the file that is served; take what has come."""
         try:
+            if key is not None and key.startswith(FILE):
+                self.shelf.choose(key, self.task)
             self.shelf.refresh()
+            key = key or self.shelf.first.get(self.task)
             facts = self._facts(key)
         except UserError as error:
-            return gr.skip(), gr.skip(), model_markup.sentence(str(error))
+            return gr.skip(), gr.skip(), gr.skip(), model_markup.sentence(str(error))
         count = len(self.shelf.versions(self.task))
         said = f"{say.REFRESHED.format(count=count)} {self._lack()}".strip()
-        return self._choices(key), facts, model_markup.sentence(said)
+        return self._choices(key), key, facts, model_markup.sentence(said)
 
     def _offer_netron(self) -> None:
         """Offer Netron where its address leads to this machine: on this machine."""
@@ -178,7 +180,7 @@ class _Part:
             except UserError as error:
                 return model_markup.sentence(str(error))
 
-        button.click(show, self.chosen, shown, **PRIVATE)
+        button.click(show, self.chosen, shown, **QUIET)
 
     def _about(self) -> list[gr.components.Component]:
         gr.Markdown(f"### {say.CURVES}")
@@ -197,7 +199,7 @@ class _Part:
             return model_markup.sentence(str(error)), "", ""
         note = say.CURVE_NOTES.get(self.task, "")
         lacks = "".join(model_markup.sentence(problem) for problem in found["problems"])
-        curves = model_markup.curves(found["curves"], note) if "curves" in found else ""
+        curves = model_curves.figure(found["curves"], note) if "curves" in found else ""
         picture = model_markup.architecture(found["pictures"]) if "pictures" in found else ""
         return curves + lacks, picture, model_markup.harmless(found.get("card", ""))
 
@@ -222,10 +224,10 @@ class _Part:
                 return model_markup.sentence(str(error))
 
         how: list[gr.components.Component] = [pad, self.chosen, other]
-        other.input(compare, how, result, **PRIVATE)
+        other.input(compare, how, result, **QUIET)
         if tab is not None:
-            tab.select(compare, how, result, **PRIVATE)
-            tab.select(self._choices, other, other, **PRIVATE)
+            tab.select(compare, how, result, **QUIET)
+            tab.select(self._choices, other, other, **QUIET)
         return compare, how, result
 
     def _versus(self, value: Any, key: str, other: str | None) -> str:
@@ -237,4 +239,4 @@ class _Part:
         pair = [self.shelf.get(each, self.task) for each in (key, other)]
         found = read(pair[0], strokes)
         image = found.images[found.focus : found.focus + 1]
-        return model_markup.versus(pair, [predictor(image) for predictor in pair])
+        return model_versus.table(pair, [predictor(image) for predictor in pair])

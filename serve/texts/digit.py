@@ -17,10 +17,11 @@ PAD = {
     "upload": "Open a picture",
     "upload_hint": "A picture can also be dropped here or pasted: dark on light or light on dark, "
     "a photo of paper, too.",
-    "too_large": "This file has more than 10 MB; choose a smaller picture.",
+    "too_large": "This file has more than {megabytes} MB; choose a smaller picture.",
 }
 NO_PICTURE = (
-    "This file is no picture that can be read; try a PNG or JPEG of at most {most} megapixels."
+    "This file is no picture that can be read; try a JPEG of at most {jpeg} megapixels, "
+    "or a PNG of at most {most}."
 )
 BUSY = "Other large pictures are being read; try again in a few seconds, or a smaller one."
 NOTHING = "Draw a digit, and the answer appears here."
@@ -72,3 +73,8 @@ KEPT = (
 )
 KEEP_ONE = "A correction is of one digit: draw it alone, then say what it was."
 KEEP_WHAT = "Choose what it was, and draw something, before you keep a correction."
+
+
+def a(label: str) -> str:
+    """Return a digit, in bold or not, with its article."""
+    return f"{'an' if label.removeprefix('<b>').startswith('8') else 'a'} {label}"

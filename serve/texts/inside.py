@@ -9,6 +9,7 @@ NO_GRAPH = (
     "This model cannot be looked into: expected an ONNX graph with the one input image, "
     "found {found}; export it anew with python export/to_onnx.py."
 )
+ELSE, INPUTS = "something else", "the inputs {names}"
 NO_FEATURES = (
     "This model ends in no matrix product, so that its hidden layer is not to be had; "
     "serve one that python export/to_onnx.py wrote."
@@ -30,8 +31,9 @@ WIDE = (
 )
 FAILED = (
     "The training digits could not be read for this model ({why}); "
-    "python -m serve.digit.memory {path} tells more."
+    "python -m serve.digit.study {path} tells more."
 )
+EARLY, EXIT = "it ended early", "exit code {code}"
 NOT_YET = "The training digits are not read yet for this model; ask again in a minute."
 PROGRESS = "Reading the 55,000 training digits once for this model: {done:.0%}"
 

@@ -12,6 +12,19 @@ NO_MLFLOW = (
 BUSY = "The registry is being read for somebody else; try again in a moment."
 NOT_EXPORTED = "The champion is {champion}, which is not exported yet: {how}"
 
+# Of model files
+NO_FILE = "{path}: there is no such model file; make one with python export/to_onnx.py."
+LARGE_FILE = "{path}: expected at most {most} bytes, found more."
+UNREADABLE = "{path}: the model file could not be read ({why}); see who may read it."
+NO_ONNX = (
+    "{path}: expected an ONNX model, found a file that onnxruntime refuses ({kind}); "
+    "export it anew."
+)
+NOT_OURS = (
+    "{path}: expected a model written by export/to_onnx.py, found one {found}; export it anew."
+)
+WITHOUT, NO_JSON = "without {names}", "whose labels or facts are no JSON"
+
 # Of keys
 NO_KEY = (
     "model: expected a registered version of this page's tasks, such as models:/{task}-onnx/1 "
@@ -46,6 +59,7 @@ NONE_SERVED = "No model of this task is served; choose one, or name a file at st
 REFRESH = "Refresh versions"
 REFRESHED = "The registry has {count} versions of this task."
 CHOSEN = "Now served: {title}."
+OPENING, LISTING = "Opening this version ...", "Asking the registry ..."
 ROWS = {
     "title": "Version",
     "key": "Address",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from anyio import CapacityLimiter, to_thread
 from fastapi.exceptions import RequestValidationError
-from gradio.exceptions import ComponentProcessingError, InvalidPathError
 from gradio.utils import get_upload_folder
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,6 +19,7 @@ from starlette.routing import Route
 from experiments.calibration import refuses
 from experiments.errors import UserError
 from serve.digit import ink
+from serve.gate.calls import evaluate
 from serve.texts import api as say
 from serve.web import doors
 from serve.web.meters import Meters
@@ -31,18 +31,17 @@ if TYPE_CHECKING:
 VERSION = "1"  # of the endpoints' names and shapes; a change of them makes it 2
 
 
-def endpoints(shelf: "Shelf", first: Mapping[str, str]) -> dict[str, Callable[..., dict[str, Any]]]:
+def endpoints(shelf: "Shelf") -> dict[str, Callable[..., dict[str, Any]]]:
     """Return name -> function of the endpoints.
 
     Args:
-        shelf: of the models.
-        first: task -> key of the model that answers a request that names none.
+        shelf: of the models; its first ones answer requests that name none.
     """
 
     def chosen(task: str, model: Any) -> "Predictor":
         if not isinstance(model, str | None):
             raise UserError(say.NO_TEXT.format(found=type(model).__name__))
-        key = model or first.get(task)
+        key = model or shelf.first.get(task)
         if key is None:
             raise UserError(say.NO_MODEL)
         return shelf.get(key, task)
@@ -52,16 +51,14 @@ def endpoints(shelf: "Shelf", first: Mapping[str, str]) -> dict[str, Callable[..
         return digit(chosen("mnist", model), _uploaded(image))
 
     def evaluate_gate(gate: str, inputs: list[float], model: str = "") -> dict[str, Any]:
-        from serve.gate import tab as gate_tab
-
-        return gate_tab.evaluate(chosen("gate", model), gate, inputs)
+        return evaluate(chosen("gate", model), gate, inputs)
 
     return {"classify_digit": classify_digit, "evaluate_gate": evaluate_gate}
 
 
-def build(shelf: "Shelf", first: Mapping[str, str]) -> None:
+def build(shelf: "Shelf") -> None:
     """Put the endpoints into the open Gradio context, for its clients and its list of them."""
-    for name, function in endpoints(shelf, first).items():
+    for name, function in endpoints(shelf).items():
         about = say.ENDPOINTS[name]
         gr.api(function, api_name=name, api_description=about, queue=False)
 
@@ -106,7 +103,6 @@ def _uploaded(image: Any) -> Path:
 
 def app_kwargs(
     shelf: "Shelf",
-    first: Mapping[str, str],
     hosts: Sequence[str] = (),
     auth: str | None = None,
     framers: Sequence[str] = ("'self'",),
@@ -115,24 +111,25 @@ def app_kwargs(
 
     Args:
         shelf: of the models.
-        first: task -> key of the model that /healthz looks at.
         hosts, auth, framers: as of `doors.middleware`.
     """
     meters = Meters()
     return {
         "middleware": doors.middleware(hosts, auth, meters, framers),
-        "routes": routes(shelf, first, meters),
+        "routes": routes(shelf, meters),
         "exception_handlers": {HTTPException: _refused, RequestValidationError: _misread},
     }
 
 
-def routes(shelf: "Shelf", first: Mapping[str, str], meters: Meters) -> list[Route]:
+def routes(shelf: "Shelf", meters: Meters) -> list[Route]:
     """Return /healthz, /metrics and a short way to the endpoints; all come before Gradio's own."""
     own = CapacityLimiter(2)  # threads of its own, for when the page's are all at work
 
     def health() -> Response:
         try:
-            models = {task: shelf.get(key).title for task, key in first.items()}
+            models = {task: shelf.get(key).title for task, key in [*shelf.first.items()]}
+            if not models:
+                raise UserError(shelf.problem or say.NO_MODEL)
         except UserError as error:
             return JSONResponse({"status": "ill", "error": str(error), "version": VERSION}, 503)
         return JSONResponse({"status": "ok", "models": models, "version": VERSION})
@@ -143,7 +140,7 @@ def routes(shelf: "Shelf", first: Mapping[str, str], meters: Meters) -> list[Rou
     async def metrics(_: Request) -> Response:
         return meters.answer()
 
-    direct = [_direct(name, function) for name, function in endpoints(shelf, first).items()]
+    direct = [_direct(name, function) for name, function in endpoints(shelf).items()]
     return [Route("/healthz", healthz), Route("/metrics", metrics), *direct]
 
 
@@ -165,7 +162,10 @@ def _direct(name: str, function: Callable[..., dict[str, Any]]) -> Route:
         except TypeError as error:
             expected = ", ".join(signature.parameters)
             raise UserError(say.WRONG_VALUES.format(name=name, expected=expected)) from error
-        return function(*given.args)
+        try:
+            return function(*given.args)
+        except (LookupError, TypeError) as error:  # which of Gradio's mean a wrong address
+            raise RuntimeError(f"{name} failed") from error
 
     async def run(request: Request) -> Response:
         raw = await request.body()
@@ -183,44 +183,3 @@ def _refused(_: Request, error: Any) -> Response:
 def _misread(_: Request, error: Any) -> Response:
     found = "; ".join(str(fault.get("msg")) for fault in error.errors()[:3])
     return JSONResponse({"error": say.NOT_JSON.format(found=found)}, 422)
-
-
-def sentences(page: gr.Blocks) -> None:
-    """Make every fault in an event of `page` arrive as one sentence.
-
-    A mistake of the caller's leaves nothing on the console, a fault of ours its traceback.
-    """
-    process = page.process_api
-    page.preprocess_data = _checked(page.preprocess_data)
-
-    async def process_api(*args: Any, **more: Any) -> Any:
-        try:
-            return await process(*args, **more)
-        except gr.Error as error:
-            error.print_exception = False
-            raise
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        except InvalidPathError as error:
-            raise gr.Error(say.NOT_UPLOADED, print_exception=False) from error
-        except Exception as error:
-            raise gr.Error(say.BROKEN.format(kind=type(error).__name__)) from error
-
-    page.process_api = process_api
-
-
-def _checked(preprocess: Callable[..., Any]) -> Callable[..., Any]:
-    """Return Gradio's reading of an event's inputs, whose faults are the caller's mistakes."""
-    wrong = (ValueError, TypeError, LookupError, AttributeError, ComponentProcessingError)
-
-    async def checked(block_fn: Any, inputs: list[Any], *args: Any, **more: Any) -> Any:
-        try:
-            return await preprocess(block_fn, inputs, *args, **more)
-        except (gr.Error, InvalidPathError, UserError):
-            raise
-        except wrong as error:
-            counts = {"expected": len(block_fn.inputs), "found": len(inputs)}
-            told = say.WRONG_INPUTS.format(name=block_fn.name or "This event", **counts)
-            raise gr.Error(told, print_exception=False) from error
-
-    return checked

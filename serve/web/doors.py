@@ -3,9 +3,10 @@
 import base64
 import ipaddress
 import logging
+import re
 import secrets
 from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Without a password: whether the server is well, and what Gradio's launch asks of its own server.
 OPEN = ("/healthz", "/gradio_api/startup-events")
-FETCHERS = (  # of gradio.processing_utils: all that takes an address and asks for it
-    "async_ssrf_protected_get",
-    "async_ssrf_protected_download",
-    "ssrf_protected_download",
-    "save_url_to_cache",
-    "unsafe_download",
+# Of Gradio's addresses, those that this page and Gradio's clients need; all others are closed.
+KNOWN = re.compile(
+    r"/(config|theme\.css|healthz|metrics|favicon\.ico|robots\.txt|manifest\.json|pwa_icon.*"
+    r"|(assets|static|svelte)/.+)?"
+    r"|/gradio_api/(info|openapi\.json|startup-events|theme\.css|app_id|upload|reset|cancel"
+    r"|component_server|heartbeat/\w+|queue/(join|data|status)|(run|api)/[\w.-]+"
+    r"|call/[\w.-]+(/\w+)?)/?"
 )
 # Gradio's page has its settings in inline scripts, and components of our own in `new Function`.
 POLICY = (
@@ -45,6 +47,7 @@ def middleware(
     auth: str | None = None,
     meters: "Meters | None" = None,
     framers: Sequence[str] = ("'self'",),
+    known: re.Pattern[str] = KNOWN,
 ) -> list[Middleware]:
     """Return what `launch(app_kwargs={"middleware": ...})` takes, the outermost first.
 
@@ -53,6 +56,7 @@ def middleware(
         auth: USER:PASSWORD that every request must bring; None asks for none.
         meters: counts all requests, the refused ones too.
         framers: sources (of a Content-Security-Policy) that may show the page in a frame.
+        known: paths that may be asked for.
     """
     from serve.web.meters import Measured
     from serve.web.uploads import Quota
@@ -61,7 +65,7 @@ def middleware(
     return [
         Middleware(Sealed, framers=" ".join(framers)),
         *measured,
-        Middleware(Guarded, hosts={*LOOPBACK, *(name.lower() for name in hosts)}),
+        Middleware(Guarded, hosts={*LOOPBACK, *(name.lower() for name in hosts)}, known=known),
         *([Middleware(Locked, auth=auth)] if auth else []),
         Middleware(Turns),
         Middleware(Quota),
@@ -75,8 +79,14 @@ def check_exposure(host: str, auth: str | None, allowed_hosts: Sequence[str]) ->
         raise UserError(say.AUTH_FORM)
     needed = {"--auth USER:PASSWORD": auth, "--allowed-host NAME": allowed_hosts}
     missing = [option for option, given in needed.items() if not given]
-    if missing and not loopback(host):
-        raise UserError(say.EXPOSED.format(host=host, missing=" and ".join(missing)))
+    if missing and exposed(host, allowed_hosts):
+        named = next((name for name in (host, *allowed_hosts) if not loopback(name)), host)
+        raise UserError(say.EXPOSED.format(host=named, missing=" and ".join(missing)))
+
+
+def exposed(host: str, allowed_hosts: Sequence[str]) -> bool:
+    """Return whether people on other machines can come in, be it by a proxy on this one."""
+    return not all(map(loopback, (host, *allowed_hosts)))
 
 
 def loopback(host: str) -> bool:
@@ -85,19 +95,6 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-def no_outside() -> None:
-    """Let Gradio fetch nothing: an address given in place of a file is refused with a sentence."""
-    import gradio as gr
-    from gradio import processing_utils
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise gr.Error(say.NOTHING_OUTSIDE, print_exception=False)
-
-    for name in FETCHERS:
-        getattr(processing_utils, name)  # an AttributeError if Gradio has renamed it
-        setattr(processing_utils, name, refuse)
 
 
 class Sealed:
@@ -122,10 +119,10 @@ class Sealed:
 
 
 class Guarded:
-    """Only requests for this server's names, by its own pages or by programs, and of its files."""
+    """Only requests for this server's names, by its own pages or by programs, and known paths."""
 
-    def __init__(self, app: ASGIApp, hosts: Set[str]) -> None:
-        self.app, self.hosts = app, hosts
+    def __init__(self, app: ASGIApp, hosts: Set[str], known: re.Pattern[str] = KNOWN) -> None:
+        self.app, self.hosts, self.known = app, hosts, known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = None if scope["type"] == "lifespan" else self._refusal(scope)
@@ -139,8 +136,8 @@ class Guarded:
             return refusal(400, say.FOREIGN_HOST.format(host=name or asked))
         if origin is not None and _parts(origin)[1] != asked.lower():
             return refusal(403, say.FOREIGN_ORIGIN.format(origin=origin))
-        if "://" in scope["path"] or "/proxy=" in scope["path"]:
-            return refusal(403, say.NOTHING_OUTSIDE)
+        if not self.known.fullmatch(scope["path"]):
+            return refusal(404, say.NO_ENDPOINT)
         return None
 
 

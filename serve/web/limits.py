@@ -13,6 +13,7 @@ from serve.texts import api as say
 
 MEGABYTE = 1_000_000
 MOST_BYTES = 16 * MEGABYTE  # of a request's body
+LARGEST_FILE = 10 * MEGABYTE  # that is uploaded, or opened on the pad
 AT_WORK = 64  # requests at once; Gradio works with at most 40 threads
 OPEN = 800  # requests coming, waiting, at work, or streaming; a process may have 1,024 files
 HELD = 256 * MEGABYTE  # of all bodies; when there are more, only small ones are taken
@@ -20,6 +21,8 @@ SMALL = 100_000  # bytes; a drawing, or a call
 PATIENCE = 10.0  # seconds until a body must have come, and again until a request has had its turn
 SECONDS = 30.0  # until it must have been answered
 ASIDE = ("/healthz", "/metrics")  # answered without a turn, however busy the page is
+# Answered before its work is done, so that its body is held beyond the answer: small ones only.
+QUEUED = ("/gradio_api/queue/join", "/gradio_api/call/")
 STREAM = "text/event-stream"
 
 
@@ -39,7 +42,6 @@ class Bodies:
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self.most, self.held = most, 0
-        self.sentence = say.TOO_LARGE.format(most=most // MEGABYTE)
 
     @asynccontextmanager
     async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
@@ -49,9 +51,10 @@ class Bodies:
             HTTPException: 413 too large, announced or not; 408 not in time; 503 too many are held.
         """
         headers = Headers(scope=scope)
+        most = SMALL if scope["path"].startswith(QUEUED) else self.most
         announced = headers.get("content-length", "0")
-        if not announced.isdecimal() or int(announced) > self.most:
-            raise HTTPException(413, self.sentence)
+        if not announced.isdecimal() or int(announced) > most:
+            raise _too_large(most)
         if announced == "0" and "transfer-encoding" not in headers:
             yield receive  # most requests: nothing to wait for
             return
@@ -59,7 +62,7 @@ class Bodies:
         try:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    while await self._more(receive, body):
+                    while await self._more(receive, body, most):
                         pass
             except TimeoutError as error:
                 raise HTTPException(408, say.NO_BODY.format(seconds=round(PATIENCE))) from error
@@ -67,19 +70,23 @@ class Bodies:
         finally:
             self.held -= len(body)
 
-    async def _more(self, receive: Receive, body: bytearray) -> bool:
-        """Add what comes next to `body`; return whether there is more."""
+    async def _more(self, receive: Receive, body: bytearray, most: int) -> bool:
+        """Add what comes next to `body`, of at most so many bytes; return whether there is more."""
         message = await receive()
         if message["type"] == "http.disconnect":
             raise TimeoutError  # nobody is left to be told
         part = message.get("body", b"")
         body += part
         self.held += len(part)
-        if len(body) > self.most:
-            raise HTTPException(413, self.sentence)
+        if len(body) > most:
+            raise _too_large(most)
         if self.held > HELD and len(body) > SMALL:
             raise HTTPException(503, say.BUSY)
         return bool(message.get("more_body", False))
+
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(413, say.TOO_LARGE.format(most=f"{most / MEGABYTE:g}"))
 
 
 def handed_on(body: bytes, receive: Receive) -> Receive:
