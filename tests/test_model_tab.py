@@ -185,8 +185,9 @@ def test_versions_are_switched_and_compared_and_what_fails_leaves_the_old_one(
     expect(page.locator("#model-said-mnist")).to_contain_text("the registry lists", timeout=60_000)
     expect(chosen).to_have_value(re.compile(f"mnist-onnx version {new}"))
     expect(facts).to_contain_text(f"models:/mnist-onnx/{new}")
-    page.locator("#model-other-mnist input").click()
-    page.get_by_role("option", name=f"mnist-onnx version {old}").click()
+    other = page.locator("#model-other-mnist")  # the first list may still be fading away
+    other.locator("input").click()
+    other.get_by_role("option", name=f"mnist-onnx version {old}").click()
     versus = page.locator("#model-versus")
     expect(versus).to_contain_text("Both say 7. They are equally sure", timeout=60_000)
     expect(versus.locator(".bar.top")).to_have_count(2)

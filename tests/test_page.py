@@ -228,6 +228,7 @@ def test_undo_in_the_midst_of_a_stroke_ends_it(page: Page) -> None:
     page.keyboard.press("Delete")
     page.mouse.move(box["x"] + 150, box["y"] + 90)
     page.mouse.up()
+    page.keyboard.press("Tab")
     assert not canvas.evaluate(drawn)
 
 

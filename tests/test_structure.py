@@ -233,6 +233,7 @@ MAY_IMPORT = {
         "gradio",
     },
     "serve.model.clerk": {  # in a process of its own
+        "serve.model.listing",
         "serve.texts",
         "experiments.artifacts",
         "experiments.card",
@@ -245,7 +246,7 @@ MAY_IMPORT = {
     "serve.model.shelf": {"serve", "experiments.cli", "experiments.errors", "experiments.versions"},
     "serve.digit.inside": {"serve", "experiments.errors", "onnx", "onnxruntime"},
     "serve.gate.bank": {"serve", "experiments.errors", "onnx"},
-    "serve.predictor": {"experiments.errors", "onnxruntime"},
+    "serve.predictor": {"serve.texts", "experiments.errors", "onnxruntime"},
     "serve.torch_backend": {
         "experiments.rebuilt",
         "experiments.tasks",

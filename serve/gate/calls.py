@@ -1,5 +1,6 @@
 """What is asked of gates from outside: an evaluation, or a training; every value is checked."""
 
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,7 @@ MOST_INPUTS, MOST_HIDDEN = 4, 8  # of what is trained in the page
 KEPT = 64  # trainings; each takes 0.1 MB
 MOST_WAITING = 30  # trainings; each takes 0.1 s
 LEAST, MOST = -10, 10  # of an input; the gates themselves know 0 and 1
-_turn = CapacityLimiter(1)
+_turn, _room = CapacityLimiter(1), threading.BoundedSemaphore(1 + MOST_WAITING)
 
 
 def tables(predictor: Predictor) -> dict[str, str]:
@@ -38,9 +39,12 @@ async def train(request: dict[str, Any]) -> dict[str, Any]:
     A whole class may press Train at once: that is quicker for all, and keeps none of the threads
     that drawings need.
     """
-    if _turn.statistics().tasks_waiting >= MOST_WAITING:  # the others' drawings need turns, too
+    if not _room.acquire(blocking=False):  # the others' drawings need turns, too
         return {"error": BUSY}
-    return await to_thread.run_sync(training, request, limiter=_turn)
+    try:
+        return await to_thread.run_sync(training, request, limiter=_turn)
+    finally:
+        _room.release()
 
 
 def training(request: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ NO_TEXT = "model: expected a text such as models:/mnist-onnx@champion, or none, 
 NO_MODEL = "No model for this is served."
 EXPOSED = (
     "host: {host} can be reached from other machines, so it needs {missing}; "
-    "or leave --host at 127.0.0.1, without --allowed-host."
+    "or keep the page to this machine."
 )
 AUTH_FORM = "auth: expected USER:PASSWORD, both not empty, found something else."
 ENDPOINTS = {
