@@ -105,6 +105,7 @@ def run(
         import gradio  # noqa: F401
 
     from serve import page
+    from serve.digit import reading
     from serve.digit.keeping import Keeper
     from serve.web import api
 
@@ -122,6 +123,9 @@ def run(
     tamed.tame(built)
     hosts, framers = [host, *allowed_hosts], ("'self'", *([PLATFORM] if public else []))
     launch(built, host, port, api.app_kwargs(shelf, hosts, auth, framers))
+    if "mnist" in shelf.first:  # now that the page can be opened
+        reading.warm_up(shelf.get(shelf.first["mnist"]))
+    built.block_thread()
 
 
 def check_host(host: str) -> None:
@@ -133,7 +137,7 @@ def check_host(host: str) -> None:
 
 
 def launch(page: "gradio.Blocks", host: str, port: int, app_kwargs: dict[str, Any]) -> None:
-    """Serve `page` until it is interrupted."""
+    """Serve `page`, in a thread of its own."""
     import gradio as gr
 
     from serve.page import behaviour, looks
@@ -159,7 +163,6 @@ def launch(page: "gradio.Blocks", host: str, port: int, app_kwargs: dict[str, An
     except OSError:
         raise UserError(say.PORT_TAKEN.format(port=port, host=host)) from None
     click.echo(say.OPEN.format(url=f"http://{host}:{port}"))
-    page.block_thread()
 
 
 if __name__ == "__main__":

@@ -67,3 +67,10 @@ def read(predictor: Predictor, ink: np.ndarray) -> Reading:
     parts = numbers.split(ink)
     images = np.concatenate([inks.to_image(part) for part in parts])
     return Reading(parts, images, predictor(images), predictor.labels, predictor.facts)
+
+
+def warm_up(predictor: Predictor) -> None:
+    """Read two strokes, so that all that the first reading imports and makes is at hand."""
+    ink = np.zeros((40, 40), np.uint8)
+    ink[5:35, [10, 30]] = 255
+    read(predictor, ink)
