@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 BINS = 15
+REFUSED = "refused_digits"  # the fact that is the share of validation digits refused by mistake
 COLDEST, HOTTEST = 0.2, 5.0  # so far the few digits of a small set are believed
 
 

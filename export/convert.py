@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MOST_LOST = 0.001  # of test accuracy, by a reduced precision
 PROBES = 500  # samples on which the rebuilt network is held against the registered program
 EXAMPLES = 5  # samples that are kept with the graph
-REFUSED = "refused_digits"  # the fact that is the share of validation samples it refuses
 
 
 class ParityError(UserError):
@@ -73,26 +72,27 @@ def export(version: Version, precision: str = "fp32", opset: int = OPSET) -> Exp
         _check_same(version, parity)
     else:
         own = _measured(task, raw, splits, version.metadata["facts"])
-        accuracy = float(own["test_accuracy"])
+        accuracy = own["test_accuracy"]
         _check_accuracy(version, precision, accuracy)
         for entry in made.metadata_props:
-            entry.value = own.get(entry.key, entry.value)
+            if entry.key in own:
+                entry.value = json.dumps(own[entry.key])
         raw = made.SerializeToString()
     return Exported(raw, precision, opset, parity, accuracy, x[:EXAMPLES])
 
 
-def _measured(task: Task, raw: bytes, splits: Splits, facts: Mapping[str, Any]) -> dict[str, str]:
+def _measured(task: Task, raw: bytes, splits: Splits, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a graph of less precision says of itself instead of what its version says."""
     from export import proof
 
     told = proof.outputs(raw, splits.val.x)
-    if REFUSED in facts:
-        facts = {**facts, REFUSED: float(calibration.refuses(told, facts).mean())}
+    if calibration.REFUSED in facts:
+        facts = {**facts, calibration.REFUSED: float(calibration.refuses(told, facts).mean())}
     test = proof.outputs(raw, splits.test.x)["logits"]
     return {
-        "val_accuracy": repr(proof.accuracy(task, told["logits"], splits.val.y)),
-        "test_accuracy": repr(proof.accuracy(task, test, splits.test.y)),
-        "facts": json.dumps(facts),
+        "val_accuracy": proof.accuracy(task, told["logits"], splits.val.y),
+        "test_accuracy": proof.accuracy(task, test, splits.test.y),
+        "facts": facts,
     }
 
 

@@ -11,6 +11,7 @@ if not __package__:  # started as a script, from any folder: this file's own giv
 
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -124,7 +125,8 @@ def run(
     hosts, framers = [host, *allowed_hosts], ("'self'", *([PLATFORM] if public else []))
     launch(built, host, port, api.app_kwargs(shelf, hosts, auth, framers))
     if "mnist" in shelf.first:  # now that the page can be opened
-        reading.warm_up(shelf.get(shelf.first["mnist"]))
+        with suppress(Exception):  # whatever it is, a stroke says it
+            reading.warm_up(shelf.get(shelf.first["mnist"]))
     built.block_thread()
 
 

@@ -36,15 +36,15 @@ def build(shelf: Shelf, keeper: Keeper | None = None) -> gr.Blocks:
         chosen = {task: _choice(shelf, task, label) for task, label in LABELS.items()}
         with gr.Tab(say.DIGIT, id="mnist"):
             _note(shelf, "mnist", chosen["mnist"])
-            pad = digit_tab.build(shelf, chosen["mnist"], keeper)
+            pad, digits = digit_tab.build(shelf, chosen["mnist"], keeper)
         with gr.Tab(say.GATE, id="gate"):
             _note(shelf, "gate", chosen["gate"])
-            gate_tab.build(shelf, chosen["gate"])
+            gates = gate_tab.build(shelf, chosen["gate"])
         with gr.Tab(say.MODEL, id="model") as tab:
-            model_tab.build(shelf, chosen, pad, tab)
+            model_tab.build(shelf, chosen, pad, tab, {"mnist": digits, "gate": gates})
         api.build(shelf)
         for task in LABELS:
-            if task not in shelf.first:  # it may have come when somebody else opens the page
+            if task not in shelf.first:  # it may have come when somebody opens the page
                 page.load(_present(shelf, task), None, chosen[task], **QUIET)
     return page
 

@@ -11,6 +11,7 @@ import onnxruntime
 from experiments.errors import UserError
 from serve.texts import model as say
 
+FED = {"mnist": "image", "gate": "x"}  # task -> the one input that the page feeds
 MAX_BYTES = 100_000_000  # of a model file; ours have less than two million
 
 
@@ -52,7 +53,8 @@ class OnnxPredictor:
         self.graph = read(path) if raw is None else raw
         self._session = open_session(path, self.graph)
         about = self._session.get_modelmeta().custom_metadata_map
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        given = self._session.get_inputs()
+        self._input, self._outputs = given[0].name, [o.name for o in self._session.get_outputs()]
         missing = [key for key in ("task", "labels", "facts") if key not in about]
         missing += [name for name in ("logits", "probabilities") if name not in self._outputs]
         if missing:
@@ -60,6 +62,9 @@ class OnnxPredictor:
             raise UserError(say.NOT_OURS.format(path=path, found=found))
         self.metadata: Mapping[str, str] = about
         self.task = about["task"]
+        if [each.name for each in given] != [FED.get(self.task, self._input)]:
+            found = say.FED.format(names=", ".join(each.name for each in given))
+            raise UserError(say.NOT_OURS.format(path=path, found=found))
         try:
             self.labels: list[str] = json.loads(about["labels"])
             self.facts: Mapping[str, Any] = json.loads(about["facts"])
@@ -68,7 +73,6 @@ class OnnxPredictor:
         self.key = str(path)
         origin = about.get("torch_model", path.name).removeprefix("models:/")
         self.title = ", ".join([origin, *filter(None, [about.get("precision")]), "onnxruntime"])
-        self._input = self._session.get_inputs()[0].name
 
     def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
         values = self._session.run(self._outputs, {self._input: x})

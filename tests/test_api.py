@@ -107,6 +107,7 @@ def test_gradios_own_client_sees_the_same(url: str, http: httpx.Client) -> None:
         theirs = client.predict(image=handle_file(path), api_name="/classify_digit")
         assert theirs == asked(http, "classify_digit", uploaded(http, path))
         named = client.view_api(return_format="dict")["named_endpoints"]
+        assert client.heartbeat.is_alive()  # it ends where its address is closed
     finally:
         client.close()
     assert set(named) == {"/classify_digit", "/evaluate_gate"}

@@ -5,14 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+import gradio as gr
 import numpy as np
+import onnx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from experiments.paths import ROOT
 from serve.model import curves as model_curves
 from serve.model import markup as model_markup
+from serve.model import tab
 from serve.model import versus as model_versus
+from serve.model.netrons import Netrons
+from serve.model.shelf import Shelf
 from tests.conftest import client, free_port, serving
 
 PAGE = """
@@ -191,6 +196,21 @@ def test_versions_are_switched_and_compared_and_what_fails_leaves_the_old_one(
     versus = page.locator("#model-versus")
     expect(versus).to_contain_text("Both say 7. They are equally sure", timeout=60_000)
     expect(versus.locator(".bar.top")).to_have_count(2)
+
+
+def test_a_replaced_file_is_shown_though_there_is_no_registry(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    path, graph = tmp_path / "mine.onnx", onnx.load(trained / "gate.onnx")
+    onnx.save(graph, path)
+    shelf = Shelf.open([str(path)], "onnxruntime", ["mnist", "gate"])
+    part = tab._Part(shelf, "gate", gr.Dropdown(), Netrons())
+    assert "int8" not in part._facts(shelf.first["gate"])
+    next(entry for entry in graph.metadata_props if entry.key == "precision").value = "int8"
+    onnx.save(graph, path)
+    _, key, facts, said = part._refresh(shelf.first["gate"])
+    assert key == shelf.first["gate"] and "int8" in facts and "fails" in said
 
 
 def test_netron_shows_the_served_graph_on_this_machine(page: Page) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
+from playwright.sync_api import Browser, Page, expect
 
 from experiments.paths import ROOT
 from tests.conftest import Command, free_port, serving
@@ -363,6 +365,43 @@ def test_without_a_registry_the_page_starts_and_can_look_again(trained: Path) ->
         assert "registry" in ill.json()["error"]
         texts = [each["props"].get("value") for each in client.get("/config").json()["components"]]
         assert texts.count("Refresh versions") == 2
+
+
+def test_a_registry_that_is_mended_is_shown_without_a_restart(
+    trained: Path, tmp_path: Path, browser: Browser
+) -> None:
+    store, port = tmp_path / "mlflow.db", free_port()
+    store.write_bytes(os.urandom(4096))
+    line, url = f"python serve/app.py --port {port}", f"http://127.0.0.1:{port}"
+    with serving(line, trained, url, MLFLOW_TRACKING_URI=f"sqlite:///{store}"):
+        one, other = browser.new_page(), browser.new_page()
+        one.goto(url)
+        one.get_by_role("tab", name="Model", exact=True).click()
+        expect(one.locator("#model-facts-mnist")).to_contain_text("No model of this task")
+        shutil.copy(trained / "mlflow.db", store)
+        one.get_by_role("button", name="Refresh versions").first.click()
+        sees_both_models(one)
+        one.get_by_role("tab", name="Digit", exact=True).click()
+        reads_a_seven(one)
+        other.goto(url)
+        reads_a_seven(other)
+        other.get_by_role("tab", name="Model", exact=True).click()
+        sees_both_models(other)
+        one.close()
+        other.close()
+
+
+def sees_both_models(page: Page) -> None:
+    facts = page.locator("#model-facts-mnist")
+    expect(facts).to_contain_text("models:/mnist-onnx/", timeout=60_000)
+    page.get_by_role("tab", name="Gates", exact=True).click()
+    facts = page.locator("#model-facts-gate")
+    expect(facts).to_contain_text("models:/gate-onnx/", timeout=60_000)
+
+
+def reads_a_seven(page: Page) -> None:
+    page.locator("[data-example]").nth(7).click()
+    expect(page.locator("#digit-answer .answer b")).to_have_text("7", timeout=60_000)
 
 
 def test_a_taken_port_is_told(server: Server, run: Command) -> None:

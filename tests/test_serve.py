@@ -117,6 +117,13 @@ def test_a_graph_that_says_rubbish_of_itself_is_refused(tmp_path: Path, trained:
     onnx.save(graph, path)
     with pytest.raises(UserError, match="found one without probabilities"):
         OnnxPredictor(path)
+    digits = onnx.load(trained / "model.onnx")
+    digits.graph.input[0].name = "canvas"
+    for node in digits.graph.node:
+        node.input[:] = ["canvas" if name == "image" else name for name in node.input]
+    onnx.save(digits, path)
+    with pytest.raises(UserError, match="with the input canvas"):
+        OnnxPredictor(path)
     with pytest.raises(UserError, match="could not be read"):
         OnnxPredictor(Path("/proc/self/mem"))  # not even by root
 
@@ -194,12 +201,12 @@ def test_large_pictures_are_reduced() -> None:
 
 
 PEAK = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from serve.digit import ink
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # of this program alone, in kB
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 before = peak()
 ink.from_file(Path(sys.argv[1]))
@@ -223,7 +230,7 @@ def test_a_large_picture_takes_little_memory(pixels: np.ndarray, name: str, tmp_
     del pixels
     line = [sys.executable, "-c", PEAK, str(tmp_path / name)]
     told = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert float(told) < 150  # megabytes; as they are they would take 200 to 1,100
+    assert 30 < float(told) < 120  # megabytes; unthinned, floats and 16 bits take 270 and more
 
 
 def test_what_takes_too_much_memory_is_refused(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def calibrate(net: nn.Module, val: Split) -> dict[str, float]:
     return {
         "temperature": temperature,
         "score_threshold": threshold,
-        "refused_digits": float((scores < threshold).mean()),
+        calibration.REFUSED: float((scores < threshold).mean()),
     }
 
 

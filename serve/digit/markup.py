@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from experiments.calibration import REFUSED
 from serve.digit.reading import Reading
 from serve.texts import digit as say
 
@@ -80,7 +81,7 @@ def score(value: float | None, facts: Mapping[str, Any]) -> str:
     low, high = threshold - SCALE, threshold + SCALE
     place, line = (min(max((v - low) / (high - low), 0), 1) for v in (value, threshold))
     text = say.SCORE.format(score=value, threshold=threshold)
-    share = facts.get("refused_digits")  # older graphs do not state it
+    share = facts.get(REFUSED)  # older graphs do not state it
     text += "." if share is None else say.FALSE_REFUSALS.format(share=share)
     side = "below" if value < threshold else "above"
     return (

@@ -175,6 +175,7 @@ def read(path: Path) -> dict[str, np.ndarray] | None:
         with path.with_suffix(".npz").open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             known = {key: file[key] for key in KEYS}
         count = len(_pictures(path, known))
+        os.utime(path.with_suffix(".npz"))  # the last used are kept the longest
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return None
     return known if len(known["features"]) == len(known["labels"]) == count else None

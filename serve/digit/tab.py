@@ -22,7 +22,7 @@ from serve.model.shelf import Shelf
 from serve.predictor import Predictor
 from serve.texts import digit as say
 from serve.web.limits import LARGEST_FILE, MEGABYTE
-from serve.web.tamed import QUIET
+from serve.web.tamed import QUIET, Event
 
 HERE = Path(__file__).parent
 SIDE, PEN = 400, 30  # pixels of the paper; of the pen, as wide for it as MNIST's for its digits
@@ -30,8 +30,11 @@ TASK = "mnist"
 DIGITS = list("0123456789")
 
 
-def build(shelf: Shelf, chosen: gr.Dropdown, keeper: Keeper | None) -> gr.HTML:
-    """Put the tab's components into the open Gradio context; return the pad.
+def build(shelf: Shelf, chosen: gr.Dropdown, keeper: Keeper | None) -> tuple[gr.HTML, list[Event]]:
+    """Put the tab's components into the open Gradio context.
+
+    Returns:
+        The pad, and what is to be done once another model is open.
 
     Args:
         chosen: holds the key of the model.
@@ -70,14 +73,16 @@ def build(shelf: Shelf, chosen: gr.Dropdown, keeper: Keeper | None) -> gr.HTML:
             return markup.nothing(html.escape(str(error)), DIGITS)
 
     watch = gr.Timer(1, active=False)
+    answering: Event = (answered, [pad, chosen], [answer])
+    looking: Event = (look, [pad, chosen, view], [inside, again])
     for event in (pad.input, chosen.change):
-        event(answered, [pad, chosen], answer, **QUIET)
+        event(*answering, **QUIET)
     for event in (pad.input, chosen.change, view.change, again.tick):
-        event(look, [pad, chosen, view], [inside, again], **QUIET)
+        event(*looking, **QUIET)
     for event in (wanted.click, watch.tick):
         event(errors, chosen, [mistakes, watch], **QUIET)
     chosen.change(lambda: ("", gr.Timer(active=False)), None, [mistakes, watch], **QUIET)
-    return pad
+    return pad, [answering, looking]
 
 
 def told(view: Callable[[], tuple[str, bool]]) -> tuple[str, bool]:

@@ -80,7 +80,7 @@ def sides(shelf: Shelf, key: str, ink: np.ndarray, torch: bool = False) -> View:
             rows.append(_side(form, shelf.get(sibling, TASK, torch=torch), image))
         except UserError as error:  # of one form; the others are shown
             faults.append(f'<p role="status">{html.escape(str(error))}</p>')
-    words = [say.SIDES.format(runs=RUNS), *([say.NO_SIBLINGS] if len(rows) < 2 else [])]
+    words = [say.SIDES.format(runs=RUNS), *([say.NO_SIBLINGS] if len(forms) < 2 else [])]
     told = "".join(f"<p>{html.escape(text)}</p>" for text in words)
     table = markup.table(say.SIDES_HEAD, rows) if rows else ""
     return table + "".join(faults) + told, False

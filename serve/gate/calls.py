@@ -17,7 +17,7 @@ from serve.texts.api import BUSY
 
 MOST_INPUTS, MOST_HIDDEN = 4, 8  # of what is trained in the page
 KEPT = 64  # trainings; each takes 0.1 MB
-MOST_WAITING = 30  # trainings; each takes 0.1 s
+MOST_WAITING = 50  # trainings, of a class; each takes 0.1 s
 LEAST, MOST = -10, 10  # of an input; the gates themselves know 0 and 1
 _turn, _room = CapacityLimiter(1), threading.BoundedSemaphore(1 + MOST_WAITING)
 

@@ -16,7 +16,7 @@ from serve.gate import net as gate_net
 from serve.gate.calls import MOST_HIDDEN, MOST_INPUTS, tables, train
 from serve.predictor import Predictor
 from serve.texts import gate as texts
-from serve.web.tamed import QUIET
+from serve.web.tamed import QUIET, Event
 
 if TYPE_CHECKING:
     from serve.model.shelf import Shelf
@@ -38,8 +38,8 @@ LAB = (  # one after the other
 WIRED = ("dom.js", "circuits.js")
 
 
-def build(shelf: "Shelf", chosen: gr.Dropdown) -> None:
-    """Put the tab's components into the open Gradio context.
+def build(shelf: "Shelf", chosen: gr.Dropdown) -> list[Event]:
+    """Put the tab's components into the open Gradio context; return what follows another model.
 
     Args:
         shelf: the models; without one of gates, networks can still be trained.
@@ -74,6 +74,7 @@ def build(shelf: "Shelf", chosen: gr.Dropdown) -> None:
     )
     # without triggers: when the page is opened, and at each change of the choice
     gr.on(fn=show, inputs=chosen, outputs=[lab, wired], **QUIET)
+    return [(show, [chosen], [lab, wired])]
 
 
 def _joined(names: tuple[str, ...]) -> str:

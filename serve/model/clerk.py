@@ -32,7 +32,7 @@ from experiments.paths import ROOT, STORE
 from serve.model.listing import LINKS
 from serve.texts import model as say
 
-SECONDS = 30  # until an answer must be there
+SECONDS = 20  # until an answer must be there
 # MLflow would ask a server that is down for minutes.
 HASTE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")

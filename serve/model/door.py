@@ -1,6 +1,7 @@
 """The way to the registry: one process reads it at a time, few wait, a refusal holds a while.
 
-Whoever asks for what somebody else is just asking for gets the same answer, and takes no turn.
+Whoever asks for what somebody else is just asking for gets the same answer, a few seconds old at
+most, and takes no turn.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from experiments.errors import UserError
 from serve.texts import model as say
 
-PATIENCE = 30  # seconds to wait while the registry is read for others
+PATIENCE = 8  # seconds to wait while the registry is read for others; with clerk.SECONDS below 30
 WAITING = 3  # who may wait; each holds one of the server's threads
 FOLLOWING = 20  # who may wait for what somebody else has asked for; the same
 RESPITE = 10  # seconds until the registry is asked again for what it has just refused or lacked

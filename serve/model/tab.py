@@ -2,84 +2,34 @@
 
 from __future__ import annotations
 
-import atexit
 import json
-import tempfile
-import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
 
-from experiments import hashes
 from experiments.errors import UserError
 from serve.digit import ink
 from serve.digit.reading import read
 from serve.model import curves as model_curves
 from serve.model import markup as model_markup
 from serve.model import versus as model_versus
+from serve.model.netrons import Netrons
 from serve.model.shelf import FILE, Shelf
-from serve.predictor import Predictor
 from serve.texts import model as say
-from serve.web.tamed import QUIET
+from serve.web.tamed import QUEUED, QUIET, Event
 
 DRAWN = "mnist"  # the task whose input the pad is
-MOST_NETRONS = 8  # that run at once; the oldest ends for a new one
-
-
-class Netrons:
-    """Netron's servers on this machine, one a graph; all end with the page."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, tuple[str, ExitStack]] = {}
-        self._lock = threading.Lock()
-        atexit.register(self.close)
-
-    def show(self, predictor: Predictor) -> str:
-        """Return the address at which Netron shows the model's graph, as it is served.
-
-        Raises:
-            UserError: it has no graph, or Netron does not start.
-        """
-        if not predictor.graph:
-            raise UserError(say.NETRON_NO_GRAPH)
-        graph = hashes.of_bytes(predictor.graph)
-        with self._lock:
-            if graph not in self._open:
-                while len(self._open) >= MOST_NETRONS:
-                    self._open.pop(next(iter(self._open)))[1].close()
-                self._open[graph] = self._start(predictor)
-            return self._open[graph][0]
-
-    def _start(self, predictor: Predictor) -> tuple[str, ExitStack]:
-        stack = ExitStack()
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        path = Path(folder, f"{Path(predictor.title.partition(',')[0]).name}.onnx")
-        path.write_bytes(predictor.graph)
-        try:
-            from export import netron_view
-
-            return stack.enter_context(netron_view.serving(path)), stack
-        except (ImportError, OSError) as error:
-            stack.close()
-            raise UserError(say.NETRON_FAILS.format(why=error)) from error
-
-    def close(self) -> None:
-        """End all of them."""
-        with self._lock:
-            for _, stack in self._open.values():
-                stack.close()
-            self._open.clear()
 
 
 def build(
     shelf: Shelf,
     chosen: Mapping[str, gr.Dropdown],
     pad: gr.components.Component,
-    tab: gr.Tab | None = None,
+    tab: gr.Tab,
+    after: Mapping[str, Sequence[Event]] = MappingProxyType({}),
 ) -> None:
     """Put the tab's components into the open Gradio context.
 
@@ -87,12 +37,18 @@ def build(
         chosen: task -> what holds the key of its model; made with render=False.
         pad: holds the drawing, as `ink.from_pad` takes it.
         tab: that is built; card, curves and picture are read when it is first looked at.
+        after: task -> what else is to be done once another model of it is open.
     """
     netrons = Netrons()
     with gr.Tabs():
         for task, dropdown in chosen.items():
-            with gr.Tab(say.TASKS.get(task, task), id=f"model-{task}"):
-                _Part(shelf, task, dropdown, netrons).build(pad, tab)
+            with gr.Tab(say.TASKS.get(task, task), id=f"model-{task}") as own:
+                _Part(shelf, task, dropdown, netrons).build(pad, (tab, own), after.get(task, ()))
+
+
+def _saying(words: str) -> str:
+    """Return JavaScript that shows a sentence without asking the server."""
+    return f"() => {json.dumps(model_markup.sentence(words))}"
 
 
 class _Part:
@@ -101,7 +57,9 @@ class _Part:
     def __init__(self, shelf: Shelf, task: str, chosen: gr.Dropdown, netrons: Netrons) -> None:
         self.shelf, self.task, self.chosen, self.netrons = shelf, task, chosen, netrons
 
-    def build(self, pad: gr.components.Component, tab: gr.Tab | None) -> None:
+    def build(
+        self, pad: gr.components.Component, tabs: Sequence[gr.Tab], after: Sequence[Event]
+    ) -> None:
         first = self.shelf.first.get(self.task)
         served = gr.State(first)  # the last key that could be opened
         with gr.Row(equal_height=False):
@@ -110,21 +68,22 @@ class _Part:
         said = gr.HTML(elem_id=f"model-said-{self.task}")
         facts = gr.HTML(self._facts(first), elem_id=f"model-facts-{self.task}")
         self._offer_netron()
-        compared = self._compared(pad, tab) if self.task == DRAWN else None
+        compared = [self._compared(pad, tabs)] if self.task == DRAWN else []
         about = self._about()
         outputs = [self.chosen, served, facts, said]
-        for event, words in ((self.chosen.input, say.OPENING), (refresh.click, say.LISTING)):
-            waiting = json.dumps(model_markup.sentence(words))
-            event(None, None, said, js=f"() => {waiting}", **QUIET)
-        changed = self.chosen.input(self._choose, [self.chosen, served], outputs, **QUIET)
-        changed.then(self._read, self.chosen, about, **QUIET)
-        if compared is not None:
-            changed.then(*compared, **QUIET)
-        asked = refresh.click(self._refresh, served, outputs, **QUIET)
-        asked.then(self._read, self.chosen, about, **QUIET)
-        if tab is not None:
-            tab.select(self._listed, self.chosen, [self.chosen, said], **QUIET)
-            tab.select(self._read, self.chosen, about, **QUIET)
+        for event, words, act, inputs in (
+            (self.chosen.input, say.OPENING, self._choose, [self.chosen, served]),
+            (refresh.click, say.LISTING, self._refresh, [served]),
+        ):
+            event(None, None, said, js=_saying(words), **QUIET)
+            done = event(act, inputs, outputs, **QUIET)
+            done.failure(None, None, said, js=_saying(say.NO_REPLY), **QUIET)
+            done.then(self._read, self.chosen, about, **QUEUED)
+            for more in (*after, *compared):
+                done.then(*more, **QUIET)
+        for tab in tabs:
+            tab.select(self._listed, served, outputs, **QUIET)
+            tab.select(self._read, self.chosen, about, **QUEUED)
 
     def _facts(self, key: str | None) -> str:
         if key is None:
@@ -132,9 +91,24 @@ class _Part:
         predictor = self.shelf.get(key, self.task)
         return model_markup.facts(predictor, self.shelf.metadata(key))
 
-    def _listed(self, key: str) -> tuple[Any, str]:
-        """Return the choices as they are known by now, and what the registry lacks."""
-        return self._choices(key), model_markup.sentence(self._lack())
+    def _listed(self, key: str | None) -> tuple[Any, Any, Any, str]:
+        """Return the choices as they are known by now, and what the registry lacks.
+
+        Args:
+            key: of what is served; None if nothing was when the page was opened.
+        """
+        lack = model_markup.sentence(self._lack())
+        if key is not None:
+            return self._choices(key), gr.skip(), gr.skip(), lack
+        return *self._present(self.shelf.first.get(self.task)), lack
+
+    def _present(self, key: str | None) -> tuple[Any, str | None, str]:
+        """Return choices, key and facts of what is served from now on.
+
+        Raises:
+            UserError: it cannot be opened.
+        """
+        return self._choices(key), key, self._facts(key)
 
     def _lack(self) -> str:
         return self.shelf.problem or self.shelf.notes.get(self.task, "")
@@ -145,25 +119,30 @@ class _Part:
     def _choose(self, key: str, former: str | None) -> tuple[Any, str | None, Any, str]:
         try:
             predictor = self.shelf.choose(key, self.task)
-            facts = self._facts(key)
+            present = self._present(key)
         except UserError as error:
             return self._choices(former), former, gr.skip(), model_markup.sentence(str(error))
-        said = say.CHOSEN.format(title=predictor.title)
-        return self._choices(key), key, facts, model_markup.sentence(said)
+        return *present, model_markup.sentence(say.CHOSEN.format(title=predictor.title))
 
     def _refresh(self, key: str | None) -> tuple[Any, Any, Any, str]:
-        """Read the list of versions anew, and the file that is served; take what has come."""
+        """Read the file that is served and the list of versions anew; take what has come."""
         try:
             if key is not None and key.startswith(FILE):
                 self.shelf.choose(key, self.task)
-            self.shelf.refresh()
-            key = key or self.shelf.first.get(self.task)
-            facts = self._facts(key)
+            said = self._relisted()
+            present = self._present(key or self.shelf.first.get(self.task))
         except UserError as error:
             return gr.skip(), gr.skip(), gr.skip(), model_markup.sentence(str(error))
+        return *present, model_markup.sentence(said)
+
+    def _relisted(self) -> str:
+        """Read the list of versions anew; return in words what has come of it."""
+        try:
+            self.shelf.refresh()
+        except UserError as error:  # files are served without a registry, too
+            return str(error)
         count = len(self.shelf.versions(self.task))
-        said = f"{say.REFRESHED.format(count=count)} {self._lack()}".strip()
-        return self._choices(key), key, facts, model_markup.sentence(said)
+        return f"{say.REFRESHED.format(count=count)} {self._lack()}".strip()
 
     def _offer_netron(self) -> None:
         """Offer Netron where its address leads to this machine: on this machine."""
@@ -203,10 +182,8 @@ class _Part:
         picture = model_markup.architecture(found["pictures"]) if "pictures" in found else ""
         return curves + lacks, picture, model_markup.harmless(found.get("card", ""))
 
-    def _compared(
-        self, pad: gr.components.Component, tab: gr.Tab | None
-    ) -> tuple[Callable[..., str], list[gr.components.Component], gr.HTML]:
-        """Build the comparison; return the function, inputs and output that bring it up to date."""
+    def _compared(self, pad: gr.components.Component, tabs: Sequence[gr.Tab]) -> Event:
+        """Build the comparison; return what brings it up to date."""
         with gr.Accordion(say.COMPARE, open=True):
             other = gr.Dropdown(
                 self.shelf.choices(self.task),
@@ -223,12 +200,12 @@ class _Part:
             except UserError as error:
                 return model_markup.sentence(str(error))
 
-        how: list[gr.components.Component] = [pad, self.chosen, other]
-        other.input(compare, how, result, **QUIET)
-        if tab is not None:
-            tab.select(compare, how, result, **QUIET)
+        comparing: Event = (compare, [pad, self.chosen, other], [result])
+        other.input(*comparing, **QUIET)
+        for tab in tabs:
+            tab.select(*comparing, **QUIET)
             tab.select(self._choices, other, other, **QUIET)
-        return compare, how, result
+        return comparing
 
     def _versus(self, value: Any, key: str, other: str | None) -> str:
         if not other:

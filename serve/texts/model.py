@@ -24,6 +24,7 @@ NOT_OURS = (
     "{path}: expected a model written by export/to_onnx.py, found one {found}; export it anew."
 )
 WITHOUT, NO_JSON = "without {names}", "whose labels or facts are no JSON"
+FED = "with the input {names} (a merged one is for phones and browsers)"
 
 # Of keys
 NO_KEY = (
@@ -60,6 +61,7 @@ REFRESH = "Refresh versions"
 REFRESHED = "The registry has {count} versions of this task."
 CHOSEN = "Now served: {title}."
 OPENING, LISTING = "Opening this version ...", "Asking the registry ..."
+NO_REPLY = "The page's server did not answer in time; try again."
 ROWS = {
     "title": "Version",
     "key": "Address",

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from experiments.calibration import refuses
+from experiments.calibration import REFUSED, refuses
 from experiments.errors import UserError
 from serve.digit import ink
 from serve.gate.calls import evaluate
@@ -78,7 +78,7 @@ def digit(predictor: "Predictor", path: Path) -> dict[str, Any]:
         "probabilities": probabilities,
         "score": float(told["score"][0]) if "score" in told else None,
         "threshold": predictor.facts.get("score_threshold"),
-        "refused_digits": predictor.facts.get("refused_digits"),
+        "refused_digits": predictor.facts.get(REFUSED),
         "model": predictor.title,
     }
 

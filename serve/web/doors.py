@@ -29,8 +29,8 @@ KNOWN = re.compile(
     r"/(config|theme\.css|healthz|metrics|favicon\.ico|robots\.txt|manifest\.json|pwa_icon.*"
     r"|(assets|static|svelte)/.+)?"
     r"|/gradio_api/(info|openapi\.json|startup-events|theme\.css|app_id|upload|reset|cancel"
-    r"|component_server|heartbeat/\w+|queue/(join|data|status)|(run|api)/[\w.-]+"
-    r"|call/[\w.-]+(/\w+)?)/?"
+    r"|component_server|heartbeat/[\w-]+|queue/(join|data|status)|(run|api)/[\w.-]+"
+    r"|call/(v2/)?[\w.-]+(/\w+)?)/?"
 )
 # Gradio's page has its settings in inline scripts, and components of our own in `new Function`.
 POLICY = (

@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,7 +25,10 @@ QUIET: dict[str, Any] = {
     "api_visibility": "private",
     "trigger_mode": "always_last",
 }
-MOST_QUEUED = 64  # calls of Gradio's clients that wait for their turn
+QUEUED = {**QUIET, "queue": True}  # one after the other, and without a limit of time
+MOST_QUEUED = 200  # events that wait for their turn
+# What is done, with what, and what it changes.
+Event = tuple[Callable[..., Any], Sequence[Any], Sequence[Any]]
 FETCHERS = (  # of gradio.processing_utils: all that takes an address and asks for it
     "async_ssrf_protected_get",
     "async_ssrf_protected_download",
@@ -80,7 +83,7 @@ def no_memory() -> None:
     """
     from gradio.state_holder import SessionState
 
-    assert callable(SessionState._update_value_in_config)
+    SessionState._update_value_in_config  # noqa: B018  an AttributeError if it is renamed
     SessionState._update_value_in_config = lambda *_: None
 
 
