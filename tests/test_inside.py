@@ -296,7 +296,7 @@ def test_two_at_once_read_once(raw: bytes, at_few: Path, tmp_path: Path) -> None
         thread.join()
     time.sleep(0.2)
     last = next(tmp_path.glob("*.npz")).stat()
-    assert both[1].ready and (first.st_ino, first.st_mtime_ns) == (last.st_ino, last.st_mtime_ns)
+    assert both[1].ready and first.st_ino == last.st_ino  # a file written anew has another
 
 
 def test_other_digits_are_told_and_not_shown(
