@@ -42,7 +42,7 @@ check: setup .venv/ready-to-test  ## formatting, lint, types
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000
 	mlflow ui
 
-export: setup  ## the champion to model.onnx: make export, or make export TASK=gate
+export: setup  ## the champion to model.onnx, or gate.onnx: make export, or make export TASK=gate
 	python export/to_onnx.py --task $(TASK)
 
 serve: setup  ## the Gradio page on http://127.0.0.1:7860

@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from experiments.versions import Version
     from export.parity import Parity
 
+DEFAULT_TASK = "mnist"  # of the command
 MOST_LOST = 0.001  # of test accuracy, by a reduced precision
 PROBES = 500  # samples on which the rebuilt network is held against the registered program
 EXAMPLES = 5  # samples that are kept with the graph
+
+
+def file_name(task: str) -> str:
+    """Return what a task's graph is called where nothing else is said."""
+    return f"{'model' if task == DEFAULT_TASK else task}.onnx"
 
 
 class ParityError(UserError):

@@ -18,6 +18,7 @@ from experiments import cli, hashes
 from experiments.errors import UserError
 from experiments.paths import ROOT
 from export import imports, outfolder
+from export.convert import file_name
 
 START = "serve.app"
 LARGE = {"torch", "torchvision"}  # no Space has them: what imports them at once stays here,
@@ -25,7 +26,7 @@ ELSEWHERE = {"mlflow", "netron"}  # and what ever imports one of these
 SUMS = outfolder.SUMS
 DIGITS = "data/mnist"
 ATTRIBUTES = "".join(f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("onnx", "png"))
-FILES = {"mnist": "model.onnx", "gate": "gate.onnx"}  # task -> what its graph is called
+FILES = {task: file_name(task) for task in ("mnist", "gate")}
 
 
 @click.command("export.space", context_settings={"help_option_names": ["-h", "--help"]})

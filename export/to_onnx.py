@@ -32,11 +32,15 @@ CANVAS = "canvas.onnx"
 
 
 @click.command("export.to_onnx", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--task", type=click.Choice(tasks.names()), default="mnist", show_default=True)
+@click.option(
+    "--task", type=click.Choice(tasks.names()), default=convert.DEFAULT_TASK, show_default=True
+)
 @click.option(
     "--model", default="auto", help="Registered version.  [default: models:/TASK@champion]"
 )
-@click.option("--out", type=Path, default=Path("model.onnx"), show_default=True)
+@click.option(
+    "--out", default="auto", help="File.  [default: model.onnx, of other tasks TASK.onnx]"
+)
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True)
 @click.option(
     "--opset", type=click.Choice([*map(str, OPSETS)]), default=str(OPSET), show_default=True
@@ -54,7 +58,7 @@ CANVAS = "canvas.onnx"
 def command(
     task: str,
     model: str,
-    out: Path,
+    out: str,
     precision: str,
     opset: str,
     with_canvas: str | None,
@@ -63,7 +67,8 @@ def command(
     picture: bool,
 ) -> None:
     """Export a registered version to ONNX, prove it equal to the torch model, register it."""
-    outfile.check(out)
+    file = Path(convert.file_name(task) if out in ("", "auto") else out)
+    outfile.check(file)
     if bundle is not None:
         from export import bundle as bundles
 
@@ -76,15 +81,15 @@ def command(
         if bundle is not None:
             text = card.written(registered, version)
             bundles.write(bundle, made.raw, text, made.examples, version.name)
-        write(made, canvas, with_canvas == "merged", out)
+        write(made, canvas, with_canvas == "merged", file)
         if picture:
             attach_picture(registered, made.raw)
-    click.echo(f"{out}: {version} in {out.stat().st_size:,} bytes, {precision}; {made.parity}.")
-    click.echo(f"Registered as {registered}. Look at it: netron {out}")
+    click.echo(f"{file}: {version} in {file.stat().st_size:,} bytes, {precision}; {made.parity}.")
+    click.echo(f"Registered as {registered}. Look at it: netron {file}")
     if view:
         from export import netron_view
 
-        netron_view.view(out)
+        netron_view.view(file)
 
 
 def chosen(task: str, model: str) -> "Version":

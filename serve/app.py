@@ -124,6 +124,7 @@ def run(
     tamed.tame(built)
     hosts, framers = [host, *allowed_hosts], ("'self'", *([PLATFORM] if public else []))
     launch(built, host, port, api.app_kwargs(shelf, hosts, auth, framers))
+    click.echo(say.OPEN.format(url=f"http://{next(iter(allowed_hosts), host)}:{port}"))
     if "mnist" in shelf.first:  # now that the page can be opened
         with suppress(Exception):  # whatever it is, a stroke says it
             reading.warm_up(shelf.get(shelf.first["mnist"]))
@@ -164,7 +165,6 @@ def launch(page: "gradio.Blocks", host: str, port: int, app_kwargs: dict[str, An
         )
     except OSError:
         raise UserError(say.PORT_TAKEN.format(port=port, host=host)) from None
-    click.echo(say.OPEN.format(url=f"http://{host}:{port}"))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def trained(checkout: Path, run: Command) -> Path:
     run("mlflow run . -e train -P task=gate -P seed=7")
     run("mlflow run . -e train -P task=mnist -P trials=0 -P epochs=1")
     run("python export/to_onnx.py")
-    run("python export/to_onnx.py --task gate --out gate.onnx")
+    run("python export/to_onnx.py --task gate")
     return checkout
 
 

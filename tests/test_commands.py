@@ -231,7 +231,7 @@ def test_termination_is_recorded(trained: Path) -> None:
 
 def test_scripts_work_from_any_folder(trained: Path, run: Command, tmp_path: Path) -> None:
     run(f"python {trained}/export/to_onnx.py --task gate", cwd=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["gate.onnx"]
 
 
 def test_environment_has_neither_conda_nor_pyenv() -> None:

@@ -367,9 +367,12 @@ def test_an_own_gate_is_clicked_and_trained(page: Page) -> None:
     expect(part(page, "count")).to_have_text("6 of 8 rows right.")
     expect(part(page, "status")).to_contain_text("Press Train")
     assert part(page, "gate").input_value() == "10010110"
-    assert "your own gate" in part(page, "answer").inner_text()
+    expect(part(page, "answer")).to_contain_text("this network says")
+    expect(part(page, "none")).to_be_visible()  # no course of another table
+    expect(part(page, "unlucky")).to_be_disabled()
     part(page, "hidden").fill("8")
     trained_here(page)
+    expect(part(page, "answer")).to_contain_text("your own gate")
     expect(part(page, "count")).to_have_text("8 of 8 rows right.")
     expect(part(page, "luck")).to_contain_text("Start 1 learned 8 of 8 rows.")
     assert surface(page) != before
@@ -457,6 +460,10 @@ def test_an_edited_weight_bends_the_network_and_is_undone(page: Page, trained: P
     expect(part(page, "status")).to_contain_text("edited")
     assert shares(page) == pytest.approx(expected, abs=6e-4)
     assert surface(page) != seen
+    part(page, "value").fill("5000")  # more than may be
+    part(page, "value").blur()
+    expect(part(page, "value")).to_have_value(str(gate_tab.MOST_WEIGHT))
+    assert float(part(page, "slider").get_attribute("max")) == gate_tab.MOST_WEIGHT
     part(page, "restore").click()
     expect(part(page, "status")).not_to_contain_text("edited")
     assert shares(page) == told and surface(page) == seen

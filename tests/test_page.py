@@ -232,6 +232,19 @@ def test_undo_in_the_midst_of_a_stroke_ends_it(page: Page) -> None:
     assert not canvas.evaluate(drawn)
 
 
+def test_a_drawing_on_wide_paper_fits_on_narrow(page: Page) -> None:
+    wide = page.get_by_role("button", name="Wide paper")
+    wide.click()
+    draw(page, [(0.1 + x / 3, y) for x, y in SEVEN], [(0.6 + x / 3, y) for x, y in SEVEN])
+    says(page, "77")
+    wide.click()
+    says(page, "77")
+    page.get_by_role("button", name="Eraser").click()
+    page.get_by_role("button", name="Clear").click()
+    draw(page, SEVEN)  # with the pen again
+    says(page, "7")
+
+
 def test_radio_buttons_are_one_stop_with_arrow_keys(page: Page) -> None:
     draw(page, SEVEN)
     says(page, "7")
@@ -260,6 +273,8 @@ def test_a_correction_is_kept_with_its_ink(page: Page, trained: Path) -> None:
     page.locator("#digit-true").get_by_label("1", exact=True).check()
     page.locator("#digit-keep").click()
     expect(page.locator("#digit-kept")).to_contain_text("the model said 7, you say 1", timeout=SOON)
+    page.locator("#digit-keep").click()  # once more by mistake
+    expect(page.locator("#digit-kept")).to_contain_text("Choose what it was", timeout=SOON)
     [kept] = corrected.all(folder)
     assert (kept.said, kept.true) == ("7", "1")
     assert kept.model.startswith("mnist/") and kept.ink.any()

@@ -61,7 +61,7 @@ def test_champions_are_served_and_an_alias_is_followed(registry: Path, digits) -
     labels, keys = zip(*opened.choices("gate"), strict=True)
     aliases = ["models:/gate-onnx@challenger", "models:/gate-onnx@champion"]
     assert keys == (*aliases, f"models:/gate-onnx/{new}", f"models:/gate-onnx/{old}")
-    assert labels[0] == f"gate-onnx @challenger, now version {new}"
+    assert labels[0] == f"gate-onnx@challenger: version {new}"
     assert opened.choose(aliases[0]).key == f"models:/gate-onnx/{new}"
     assert opened.siblings(opened.first["gate"])["torch"].startswith("torch:models:/gate/")
     client(registry).set_registered_model_alias("gate-onnx", "challenger", old)

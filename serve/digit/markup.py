@@ -50,7 +50,7 @@ def nothing(sentence: str, labels: Sequence[str]) -> str:
 
 def percent(share: float, above: str = ">") -> str:
     """Return a probability in percent, never rounded up to certainty."""
-    return f"{above}99.9%" if 0.9995 <= share < 1 else f"{share:.1%}"
+    return f"{above}99.9%" if share >= 0.9995 else f"{share:.1%}"
 
 
 def bars(labels: Sequence[str], probabilities: np.ndarray | None, *, refused: bool = False) -> str:

@@ -62,6 +62,7 @@ function sendPaper() {
 }
 
 function change(next) { // what is on the paper, in a way that undo takes back
+  one(".fault").hidden = true;
   past.push({ strokes: [...strokes], picture });
   ({ strokes, picture } = { strokes: [], picture: null, ...next });
 }
@@ -118,6 +119,16 @@ function paper(wide) {
   paint();
 }
 
+function halved({ erase, width, points }) { // a stroke on wide paper, to fit on narrow
+  return { erase, width: width / 2, points: points.map(([x, y]) => [x / 2, SIDE / 4 + y / 2]) };
+}
+
+function hold(name) {
+  tool = name;
+  pad.querySelectorAll("[data-tool]").forEach((each) =>
+    each.setAttribute("aria-pressed", each.dataset.tool === name));
+}
+
 function where(event) {
   const box = canvas.getBoundingClientRect();
   const scale = canvas.width / box.width;
@@ -132,11 +143,15 @@ const actions = {
   },
   clear() {
     drop();
+    hold("pen"); // an eraser would leave nothing on an empty paper
     if (strokes.length || picture) change({});
     sendPaper();
   },
   wide() {
-    paper(!pad.classList.contains("wide"));
+    const wide = !pad.classList.contains("wide");
+    const beyond = strokes.some(({ points }) => points.some(([x]) => x > SIDE));
+    if (!wide && beyond) change({ strokes: strokes.map(halved) }); // or it would be cut
+    paper(wide);
     if (strokes.length) sendPaper();
   },
 };
@@ -180,10 +195,7 @@ canvas.addEventListener("blur", () => { cursor = null; end(); paint(); });
 pad.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
   if (button?.dataset.do) actions[button.dataset.do]();
-  if (!button?.dataset.tool) return;
-  tool = button.dataset.tool;
-  pad.querySelectorAll("[data-tool]").forEach((each) =>
-    each.setAttribute("aria-pressed", each === button));
+  if (button?.dataset.tool) hold(button.dataset.tool);
 });
 one("input[type=file]").addEventListener("change", ({ target }) => {
   if (target.files[0]) take(target.files[0]);

@@ -115,7 +115,7 @@ def _corrections(shelf: Shelf, chosen: gr.Dropdown, pad: gr.HTML, keeper: Keeper
         keep = gr.Button(say.KEEP, size="sm", elem_id="digit-keep")
     kept = gr.HTML(elem_id="digit-kept")
 
-    def correct(value: Any, key: str, truth: str | None) -> str:
+    def correct(value: Any, key: str, truth: str | None) -> tuple[str, None]:
         def keeping() -> tuple[str, bool]:
             ink = inks.from_pad(value)
             if truth is None or not ink.any():
@@ -123,9 +123,9 @@ def _corrections(shelf: Shelf, chosen: gr.Dropdown, pad: gr.HTML, keeper: Keeper
             predictor = shelf.get(key, TASK)
             return keeper.keep(ink, _alone(predictor, ink), truth, predictor), False
 
-        return told(keeping)[0]
+        return told(keeping)[0], None  # the choice is done with: it is not kept twice
 
-    keep.click(correct, [pad, chosen, true], kept, **QUIET)
+    keep.click(correct, [pad, chosen, true], [kept, true], **QUIET)
     pad.input(None, None, [true, kept], js="() => [null, '']", **QUIET)
 
 

@@ -1,6 +1,7 @@
 // The gate lab: draws a one-hidden-layer network from its weights, and lets it be moved and bent.
 // The server sends the registered networks as the value, and trains; all else is computed here.
 const TICK = 50; // milliseconds a frame plays
+const LATE = 30_000; // milliseconds until the server is taken for lost
 let asked = 0; // trainings, so that a late answer is not shown
 
 // ---- what a person does
@@ -92,12 +93,14 @@ async function train(play = true) {
   drawStatus();
   let run;
   try {
-    run = await server.train({
+    const asking = server.train({
       bits: state.bits,
       hidden: within(one("hidden")),
       activation: one("activation").value,
       start: within(one("start")),
     });
+    const late = new Promise((_, reject) => setTimeout(reject, LATE));
+    run = await Promise.race([asking, late]);
   } catch {
     run = { error: say("failed") };
   }
@@ -139,10 +142,10 @@ function stop() {
   timer = null;
 }
 function edit(value) {
-  if (!Number.isFinite(value) || Math.abs(value) > 1000) return;
+  if (!Number.isFinite(value)) return;
   stop();
   if (!state.edited) Object.assign(state, { net: copied(state.base), edited: true });
-  weigh(state.net, state.weight, value);
+  weigh(state.net, state.weight, Math.min(MOST_WEIGHT, Math.max(-MOST_WEIGHT, value)));
   draw();
 }
 function move(a, b) {
@@ -218,6 +221,7 @@ on("weight", "change", () => {
 });
 on("slider", "input", () => edit(Number(one("slider").value)));
 on("value", "input", () => one("value").value !== "" && edit(Number(one("value").value)));
+on("value", "change", () => writeValue());
 on("restore", "click", () => show(state.base));
 on("scrub", "input", () => {
   stop();

@@ -1,6 +1,7 @@
 // The gate lab's course of a training: its loss, its moments, and how all starts ended.
 function drawCourse() {
-  const run = state.source === "trained" ? state.run : null;
+  const fits = state.source === "trained" && state.run?.bits === state.bits;
+  const run = fits ? state.run : null; // of another table it would tell the wrong story
   one("course").hidden = !run;
   one("none").hidden = Boolean(run);
   one("unlucky").disabled = !run || !run.learned.includes("0");

@@ -86,6 +86,9 @@ function weightName(name) {
     ? say("edge", { source: letters()[i], target: unit })
     : say("edge", { source: unit, target: say("out") });
 }
+function writeValue() {
+  one("value").value = Number(weigh(state.net, state.weight).toFixed(2));
+}
 function listWeights() {
   const net = state.net;
   const names = net.weight1.flatMap((w, h) => w.map((_, i) => `weight1 ${h} ${i}`));
@@ -103,10 +106,11 @@ function listWeights() {
   }
   list.value = state.weight;
   const value = weigh(net, state.weight);
-  const most = Math.max(10, Math.ceil(Math.abs(weigh(state.base, state.weight)) * 1.5));
+  const base = Math.abs(weigh(state.base, state.weight));
+  const most = Math.max(10, Math.ceil(base * 1.5), Math.ceil(Math.abs(value)));
   Object.assign(one("slider"), { min: -most, max: most });
   one("slider").value = value;
   one("slider").setAttribute("aria-valuetext", `${weightName(state.weight)}: ${signed(value, 2)}`);
-  if (document.activeElement !== one("value")) one("value").value = Number(value.toFixed(2));
+  if (document.activeElement !== one("value")) writeValue();
   one("restore").disabled = !state.edited;
 }

@@ -3,7 +3,7 @@ function drawAnswer() {
   const share = probability(state.net, state.x);
   const [before, after] = say("answer", {
     inputs: given(state.x),
-    gate: state.label,
+    gate: state.stale ? say("untrained") : state.label,
     output: "\u0000",
     probability: share.toFixed(3),
   }).split("\u0000");
@@ -25,7 +25,13 @@ function drawBusy() {
 function drawStatus() {
   const parts = [state.training && say("training"), state.problem, props.value.note];
   if (state.source === "served" && state.base)
-    parts.push(say("served", { title: props.value.title }));
+    parts.push(
+      say("served", {
+        title: props.value.title,
+        hidden: state.base.bias1.length,
+        activation: state.base.activation,
+      }),
+    );
   if (state.stale) parts.push(say("stale"));
   else if (!servedNet() && props.value.title && !props.value.note) parts.push(say("not_served"));
   if (state.edited) parts.push(say("edited"));

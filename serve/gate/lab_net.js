@@ -6,6 +6,7 @@ const [ZERO, ONE, PAPER] = [
   [247, 247, 247],
 ];
 const MOST_DRAWN = 12; // hidden units
+const MOST_WEIGHT = props.most_weight; // that can be given by hand
 const MOST_INPUTS = props.most_inputs; // of what is trained here
 
 // bits: the gate's table. base: the network as it was served or trained; net: the same, or edited.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FAVOURITE = "xor"
 WIDTH, ACTIVATION = 4, "tanh"  # with which the page begins
+MOST_WEIGHT = 100  # that can be given by hand
 ONE_INPUT = {"false": "00", "a": "01", "not_a": "10", "true": "11"}
 FOLDER = Path(__file__).parent
 LAB = (  # one after the other
@@ -59,6 +60,7 @@ def build(shelf: "Shelf", chosen: gr.Dropdown) -> list[Event]:
         catalogue=catalogue(),
         favourite=FAVOURITE,
         most_inputs=MOST_INPUTS,
+        most_weight=MOST_WEIGHT,
         apply_default_css=False,
         elem_id="gate-lab",
     )
@@ -84,6 +86,7 @@ def _joined(names: tuple[str, ...]) -> str:
 def _filled(name: str, words: dict[str, str]) -> str:
     """Return an HTML file of this folder with the words and the settings' limits in it."""
     limits = {"starts": gate_net.STARTS, "most_hidden": MOST_HIDDEN, "hidden_now": WIDTH}
+    limits["most_weight"] = MOST_WEIGHT
     options = "".join(
         f"<option{' selected' if name == ACTIVATION else ''}>{name}</option>"
         for name in gate_net.ACTIVATIONS

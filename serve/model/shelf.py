@@ -248,7 +248,8 @@ class Shelf:
         known = self._named(key) or file or re.fullmatch(f"{REGISTERED}({own}){WHICH}", uri)
         loadable = self._torch or (torch and self._listing.find(key))
         if not known or (key.startswith(TORCH) and not loadable):
-            raise UserError(say.NO_KEY.format(key=key[:200], task=self._tasks[0]))
+            examples = " or ".join(f"{REGISTERED}{names(task)[0]}/1" for task in self._tasks)
+            raise UserError(say.NO_KEY.format(key=key[:200], examples=examples))
 
     def _named(self, key: str) -> bool:
         """Return whether a key is of a registered version that was named at start."""

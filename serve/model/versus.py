@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.calibration import refuses
+from serve.digit.markup import percent
 from serve.predictor import Predictor
 from serve.texts import model as say
 
@@ -40,7 +41,7 @@ def _row(title: str, cells: Sequence[str]) -> str:
 def _bar(shares: np.ndarray, index: int) -> str:
     share, top = float(shares[index]), " top" if index == int(shares.argmax()) else ""
     bar = f'<div class="bar{top}" style="width:{share:.2%}"></div>'
-    return f'{share:.1%}<div class="track">{bar}</div>'
+    return f'{html.escape(percent(share))}<div class="track">{bar}</div>'
 
 
 def _name(predictor: Predictor) -> str:
@@ -56,7 +57,7 @@ def _answer(predictor: Predictor, answer: Mapping[str, np.ndarray]) -> str:
     label = predictor.labels[int(shares.argmax())]
     if _refuses(predictor, answer):
         return say.REFUSES.format(label=label)
-    return say.SAYS.format(label=label, share=float(shares.max()))
+    return say.SAYS.format(label=label, share=percent(float(shares.max())))
 
 
 def _score(predictor: Predictor, answer: Mapping[str, np.ndarray]) -> str:

@@ -36,8 +36,8 @@ OF_SEVERAL = "The bars and the views below are of the least sure one, number {pl
 BARS = "Probability of each digit, after calibration: {shares}"
 ANSWERED = "Answered by {title}."
 SCORE = (
-    "Score {score:.1f}: how much more the network takes it for a digit than for none, as a "
-    "logarithm of odds. Below {threshold:.1f} it is refused"
+    "Score {score:.2f}: how much more the network takes it for a digit than for none, as a "
+    "logarithm of odds. Below {threshold:.2f} it is refused"
 )
 FALSE_REFUSALS = ", and so are {share:.1%} of MNIST's validation digits, by mistake."
 NO_SCORE = "This model has no score to tell digits from anything else."

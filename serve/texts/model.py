@@ -28,8 +28,8 @@ FED = "with the input {names} (a merged one is for phones and browsers)"
 
 # Of keys
 NO_KEY = (
-    "model: expected a registered version of this page's tasks, such as models:/{task}-onnx/1 "
-    "or models:/{task}-onnx@champion, or a file named at start; found {key!r}."
+    "model: expected a registered version of this page's tasks, such as {examples}, "
+    "or a file named at start; found {key!r}."
 )
 NO_VERSION = (
     "model: expected a version that the registry lists, found {key}; choose another, "
@@ -50,7 +50,7 @@ NOT_LISTED = (
 
 # Of the choices
 FILE = "file {path}"
-ALIAS = "{name} @{alias}, now version {number}"
+ALIAS = "{name}@{alias}: version {number}"
 VERSION = "{name} version {number}"
 RIGHT = "{share:.2%} right on test"
 
@@ -87,7 +87,7 @@ PICTURE = "Architecture"
 PICTURE_ALT = "The layers of the network with their shapes and numbers of parameters"
 NO_CURVES = "The run has no curves."
 EPOCH = "epoch"
-LOSS, ACCURACY = "Loss (nats)", "Accuracy (%)"
+LOSS, ACCURACY = "Loss (nats, logarithmic scale)", "Accuracy (%)"
 TRAIN, VALIDATION = "training", "validation"
 CURVE_LABEL = (
     "{what} over {epochs} epochs: {train} from {train_first} to {train_last}, "
@@ -105,9 +105,9 @@ OTHER = "Compare with"
 NOTHING_CHOSEN = "Choose a second version to see both answers side by side."
 NOTHING_DRAWN = "Draw a digit on the Digit tab, then come back: both versions answer here."
 CLASS, ANSWER, SCORE = "class", "answer", "score"
-SAYS = "{label} with {share:.1%}"
+SAYS = "{label} with {share}"
 REFUSES = "no digit (else {label})"
-SCORE_OF = "{score:.1f}, at least {threshold:.1f} asked"
+SCORE_OF = "{score:.2f}, at least {threshold:.2f} asked"
 SAME_VERSION = "Both are the same version."
 SAME = "Both say {label}."
 SAME_REFUSE = "Both take it for no digit."
