@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from experiments.errors import UserError
+from serve.model.clerk import SECONDS
 from serve.texts import model as say
 
-PATIENCE = 8  # seconds to wait while the registry is read for others; with clerk.SECONDS below 30
+PATIENCE = 8  # seconds to wait while the registry is read for others; with SECONDS below 30
 WAITING = 3  # who may wait; each holds one of the server's threads
 FOLLOWING = 20  # who may wait for what somebody else has asked for; the same
 RESPITE = 10  # seconds until the registry is asked again for what it has just refused or lacked
@@ -48,8 +49,8 @@ class Door:
             what: names the question; those who ask the same at once share one answer.
 
         Raises:
-            UserError: too many wait already, or the turn does not come in PATIENCE seconds; or
-                as `work` raises it.
+            UserError: too many wait already, or the turn does not come in PATIENCE seconds, or
+                the shared answer not in SECONDS more; or as `work` raises it.
         """
         with self._lock:
             first = what not in self._coming
@@ -58,7 +59,7 @@ class Door:
             self._answer(what, work, answer)
         else:
             with _held(self._followers, 0):
-                wait([answer], PATIENCE)
+                wait([answer], PATIENCE + SECONDS)  # a turn, and an answer
         if not answer.done():
             raise UserError(say.BUSY)
         found: T = answer.result()
