@@ -88,8 +88,9 @@ async def _all(
     page: int, bare: int, process: psutil.Process, requests: int, users: list[int], soak: int
 ) -> dict[str, Any]:
     begun = _memory(process)
-    async with _client(f"http://127.0.0.1:{page}") as http:
-        kinds = _kinds(f"http://127.0.0.1:{page}", f"http://127.0.0.1:{bare}", await _upload(http))
+    page_url, bare_url = (f"http://127.0.0.1:{port}" for port in (page, bare))
+    async with _client(page_url) as http:
+        kinds = _kinds(page_url, bare_url, await _upload(http))
         single = await _in_turns(kinds, requests)
         server = await _server_side(http)
     crowds = {}

@@ -221,7 +221,7 @@ on("weight", "change", () => {
 });
 on("slider", "input", () => edit(Number(one("slider").value)));
 on("value", "input", () => one("value").value !== "" && edit(Number(one("value").value)));
-on("value", "change", () => writeValue());
+on("value", "change", writeValue);
 on("restore", "click", () => show(state.base));
 on("scrub", "input", () => {
   stop();

@@ -100,7 +100,10 @@ class _Part:
         lack = model_markup.sentence(self._lack())
         if key is not None:
             return self._choices(key), gr.skip(), gr.skip(), lack
-        return *self._present(self.shelf.first.get(self.task)), lack
+        try:
+            return *self._present(self.shelf.first.get(self.task)), lack
+        except UserError as error:
+            return gr.skip(), gr.skip(), gr.skip(), model_markup.sentence(str(error))
 
     def _present(self, key: str | None) -> tuple[Any, str | None, str]:
         """Return choices, key and facts of what is served from now on.

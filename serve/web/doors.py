@@ -80,7 +80,7 @@ def check_exposure(host: str, auth: str | None, allowed_hosts: Sequence[str]) ->
     needed = {"--auth USER:PASSWORD": auth, "--allowed-host NAME": allowed_hosts}
     missing = [option for option, given in needed.items() if not given]
     if missing and exposed(host, allowed_hosts):
-        named = next((name for name in (host, *allowed_hosts) if not loopback(name)), host)
+        named = next(name for name in (host, *allowed_hosts) if not loopback(name))
         raise UserError(say.EXPOSED.format(host=named, missing=" and ".join(missing)))
 
 
