@@ -1,28 +1,41 @@
-# make setup | doctor | train | test | ui | export | serve | space | check | bench      (everything sets up what it needs)
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# make setup | doctor | train | test | test-all | ui | export | serve | space | check | bench      (everything sets up what it needs)
+ifeq ($(origin PYTHON),undefined)  # before .venv is on the PATH
+PYTHON := $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	command -v $$name && break; done)
+endif
 VENV := $(CURDIR)/.venv
 export VIRTUAL_ENV := $(VENV)
 export PATH := $(VENV)/bin:$(PATH)
-export MLFLOW_DISABLE_TELEMETRY := true
 TASK ?= mnist
+PYTEST = OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor train test ui export serve space check bench
+.PHONY: help setup setup-to-test doctor train test test-slow test-all ui export serve space check bench
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-setup: .venv/ready  ## make .venv, install the packages, link MLflow's environment to it
-	@test -f "$$(cat .venv/ready)" || python -m experiments.environment > .venv/ready
+setup:  ## make .venv, install the packages, link MLflow's environment to it
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2> /dev/null || { \
+		echo "Error: PYTHON: expected Python 3.11 or newer; found '$(PYTHON)', which is not there" \
+		"or older than 3.6. Install one, and name it if make does not find it:" \
+		"make setup PYTHON=python3.11 [python-missing]" >&2; exit 2; }
+	@"$(PYTHON)" -I experiments/core/setup_venv.py
+	@$(MAKE) -q .venv/ready || $(MAKE) --no-print-directory .venv/ready
+	@test -f "$$(cat .venv/ready)" || python -m experiments.core.mlflow_env > .venv/ready
+	@python -m experiments.tracking.store
 
 doctor: setup  ## whether this machine and checkout are well, and what mends them
 	python -m experiments.doctor
 
-.venv/ready: requirements.txt python_env.yaml experiments/environment.py
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+SETUP = $(addprefix experiments/core/,mlflow_env.py process_env.py store_address.py)
+.venv/ready: requirements.txt python_env.yaml $(SETUP)
 	python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	python -m experiments.environment > $@.partial
+	python -m experiments.core.mlflow_env > $@.partial
 	mv $@.partial $@
+
+setup-to-test: setup
+	@$(MAKE) -q .venv/ready-to-test || $(MAKE) --no-print-directory .venv/ready-to-test
 
 .venv/ready-to-test: .venv/ready tests/requirements.txt
 	python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
@@ -31,13 +44,20 @@ doctor: setup  ## whether this machine and checkout are well, and what mends the
 train: setup  ## train and register a model: make train, or make train TASK=gate
 	mlflow run . -e train -P task=$(TASK)
 
-test: setup .venv/ready-to-test  ## run all tests
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+test: setup-to-test  ## the tests that run in process: minutes
+	$(PYTEST) -m "not slow and not browser"
 
-check: setup .venv/ready-to-test  ## formatting, lint, types
+test-slow: setup-to-test  ## the rest: whole processes, servers, a browser
+	$(PYTEST) -m "slow or browser"
+
+test-all: setup-to-test  ## every test there is
+	$(PYTEST)
+
+check: setup-to-test  ## formatting, lint, types
 	ruff format --check .
 	ruff check .
 	mypy
+	lint-imports --no-cache
 
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000
 	mlflow ui
@@ -51,5 +71,9 @@ serve: setup  ## the Gradio page on http://127.0.0.1:7860
 space: setup  ## a folder that runs as a Hugging Face Space: space/
 	python -m export.space
 
-bench: setup  ## measure everything that takes minutes, and write it into the README
-	python -m benchmarks.bench
+bench: setup-to-test  ## the benchmarks that take minutes, and the README's tables
+	python -m benchmarks.recipes --task gate
+	python -m benchmarks.gates
+	python -m benchmarks.race
+	python -m benchmarks.load
+	python -m benchmarks.report

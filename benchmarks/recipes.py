@@ -2,8 +2,8 @@
 
     python -m benchmarks.recipes --recipe default --seeds 5
 
-No search, no tracking: the recipe as it stands, fitted, and measured on the test set once a
-seed. Writes benchmarks/results/TASK-RECIPE.json.
+Without search and tracking; the test set is read once a seed. Writes
+benchmarks/results/TASK-RECIPE.json.
 """
 
 from typing import Any
@@ -11,33 +11,8 @@ from typing import Any
 import click
 
 from benchmarks import record
-from experiments import cli, tasks
-
-
-def measure(task: str, recipe: str, seeds: int) -> dict[str, Any]:
-    """Return the spread of the recipe's figures over seeds 0, 1, ..."""
-    results = []
-    for seed in range(seeds):
-        results.append(record.fitted(record.request(task, recipe, seed)))
-        last = results[-1]
-        click.echo(
-            f"{task} {recipe}, seed {seed}: validation {last['val_accuracy']:.2%}, "
-            f"test {last['test_accuracy']:.2%}, {last['seconds']:.2f} s",
-            err=True,
-        )
-    return gathered(task, recipe, results)
-
-
-def gathered(task: str, recipe: str, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the spread of the figures of several seeds, and what the seeds share."""
-    figures = ("val_accuracy", "test_accuracy", "seconds")
-    same = ("parameters", "precision", "hparams")
-    return {
-        "task": task,
-        "recipe": recipe,
-        **{name: record.spread([r[name] for r in results]) for name in figures},
-        **{name: results[0][name] for name in same},
-    }
+from experiments import tasks
+from experiments.core import cli
 
 
 @click.command("benchmarks.recipes")
@@ -47,8 +22,25 @@ def gathered(task: str, recipe: str, results: list[dict[str, Any]]) -> dict[str,
 def command(task: str, recipe: str, seeds: int) -> None:
     """Measure a recipe over several seeds."""
     record.warm_up(task, recipe)
+    fits = []
+    for seed in range(seeds):
+        fit = record.fitted(record.request(task, recipe, seed))
+        click.echo(f"seed {seed}: {fit['test_accuracy']:.2%}, {fit['seconds']:.2f} s", err=True)
+        fits.append(fit)
     line = f"python -m benchmarks.recipes --task {task} --recipe {recipe} --seeds {seeds}"
-    record.save(f"{task}-{recipe}", line, measure(task, recipe, seeds))
+    record.save(f"{task}-{recipe}", line, summary(task, recipe, fits))
+
+
+def summary(task: str, recipe: str, fits: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean and deviation of the fits' metrics, and the settings that they share."""
+    metrics = ("val_accuracy", "test_accuracy", "seconds")
+    shared = ("parameters", "precision", "hparams")
+    return {
+        "task": task,
+        "recipe": recipe,
+        **{name: record.spread([fit[name] for fit in fits]) for name in metrics},
+        **{name: fits[0][name] for name in shared},
+    }
 
 
 if __name__ == "__main__":

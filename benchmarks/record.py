@@ -1,23 +1,25 @@
-"""What every benchmark shares: one fit measured, means with deviations, files of results."""
+"""What the benchmarks share: one measured fit, mean and deviation over seeds, result files."""
 
 from __future__ import annotations
 
 import json
 import platform
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import tasks
-from experiments.errors import UserError
-from experiments.options import Request
-from experiments.tasks.base import DataOptions, Split
+from experiments.core.errors import UserError
+from experiments.tasks.task import DataOptions
+from experiments.training.config import RunConfig
 
 if TYPE_CHECKING:
-    from experiments.job import Job
+    from torch import nn
+
+    from experiments.training.metrics import EpochMetrics
+    from experiments.training.trainer import Trainer
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -27,37 +29,50 @@ def request(
     recipe: str,
     seed: int = 0,
     *,
-    trials: int = 0,
     data: DataOptions | None = None,
     changed: Mapping[str, Any] | None = None,
-) -> Request:
-    """Return what `train` would be asked for: a recipe of a task, some hyper-parameters changed."""
+) -> RunConfig:
+    """Return the configuration of one training without a search.
+
+    Args:
+        changed: hyper-parameters that differ from the recipe's.
+
+    Raises:
+        UserError: the task has no such recipe.
+    """
     task = tasks.get(name)
     if recipe not in task.recipes:
-        raise UserError(f"recipe: expected {' or '.join(task.recipes)}; found {recipe!r}.")
-    return Request(
+        raise UserError("recipe-unknown", "recipe", " or ".join(task.recipes), repr(recipe))
+    return RunConfig(
         task=task,
         data=data or task.data_options(),
         recipe=recipe,
         hparams=replace(task.recipes[recipe], **(changed or {})),
         fixed=frozenset(changed or ()),
-        trials=trials,
+        trials=0,
         seed=seed,
-        device="cpu",  # the example, the roofline and the README's numbers are of processors
+        device="cpu",  # the numbers of the README and of the example are of processors
         precision="auto",
-        aims=(task.objective,),
+        objectives=(task.objective,),
     )
 
 
-def fitted(asked: Request) -> dict[str, Any]:
-    """Return what one fit gives: accuracies (shares), seconds, parameters, and its settings."""
+def fit(asked: RunConfig) -> tuple[Trainer, nn.Module, list[EpochMetrics], float]:
+    """Return the job, its trained network, the metrics of each epoch, and the seconds."""
     from experiments import train
-    from experiments.job import Job
-    from experiments.tracking import NullRun
+    from experiments.tracking.runs import NullLogger
+    from experiments.training.trainer import Trainer
 
-    job = Job.prepare(asked)
-    net, history, seconds = train.fit(job, NullRun())
-    measured, _ = train.evaluate(job, net)
+    job = Trainer.prepare(asked)
+    return job, *train.fit(job, NullLogger())
+
+
+def fitted(asked: RunConfig) -> dict[str, Any]:
+    """Return accuracies (0 to 1), seconds, number of parameters and settings of one fit."""
+    from experiments import train
+
+    job, net, history, seconds = fit(asked)
+    measured, _, _ = train.evaluate(job, net)
     return {
         "val_accuracy": max(metrics.val_accuracy for metrics in history),
         "test_accuracy": measured["test_accuracy"],
@@ -75,43 +90,40 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def warm_up(task: str, *recipes: str) -> None:
-    """Let torch make what it makes once a process, so that no measurement pays for it."""
+    """Fit each recipe briefly, so that no measurement includes torch's first-use costs."""
     for recipe in recipes:
         fitted(request(task, recipe, changed={"epochs": 0.05}))
 
 
-def unjudged(job: Job) -> Job:
-    """Return `job` with next to no validation, where training alone is to be measured."""
-    return replace(job, val=Split(job.val.x[:2], job.val.y[:2]))
-
-
-def fit_seconds(job: Job) -> float:
-    """Return the seconds that a fit of `job` takes, without the making of its net."""
-    net = job.net()
-    started = time.perf_counter()
-    list(job.fit(net, "timed"))
-    return time.perf_counter() - started
-
-
 def hardware() -> str:
-    """Return processor, threads and the versions that matter, in a line."""
+    """Return processor, threads and torch's version in one line."""
     import torch
 
     name = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__.split('+')[0]}"
 
 
-def save(name: str, command: str, result: dict[str, Any]) -> None:
-    """Write results/NAME.json: the result, the command that makes it, and the machine."""
-    RESULTS.mkdir(exist_ok=True)
+def save(name: str, command: str, result: dict[str, Any], folder: Path = RESULTS) -> None:
+    """Write results/NAME.json: the result, the command that measures it, and the machine."""
+    folder.mkdir(exist_ok=True)
     record = {"command": command, "hardware": hardware(), **result}
-    path = RESULTS / f"{name}.json"
+    path = folder / f"{name}.json"
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record, indent=1) + "\n")
     partial.replace(path)
 
 
-def load(name: str) -> dict[str, Any]:
-    """Return results/NAME.json, or nothing if it is not there."""
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+def load(name: str, folder: Path = RESULTS) -> dict[str, Any]:
+    """Return results/NAME.json, or an empty dictionary if there is no such file."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        return {}
+    result: dict[str, Any] = json.loads(path.read_text())
+    return result
+
+
+def between(text: str, start: str, end: str, new: str) -> str:
+    """Return `text` with the part between the marks `start` and `end` replaced by `new`."""
+    before, rest = text.split(start)
+    after = rest.split(end)[1]
+    return f"{before}{start}\n\n{new.strip()}\n\n{end}{after}"

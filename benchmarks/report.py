@@ -1,315 +1,260 @@
-"""The results as people read them: summary.json, table.md, and the tables of the README.
-
-    python -m benchmarks.report
+"""The results as tables, in results/table.md and in the README: python -m benchmarks.report
 
 Reads benchmarks/results/*.json and nothing else. `--check` writes nothing and fails if the
-README is not what the results say.
+README differs from the results.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
-from benchmarks import backends, load, record
-from experiments import cli, luck
-from experiments.errors import UserError
-from experiments.paths import ROOT
+from benchmarks import record
+from experiments import init_study, tasks
+from experiments.core import cli
+from experiments.core.errors import UserError
+from experiments.core.paths import ROOT
 
 README = ROOT / "README.md"
 START, END = "<!-- python -m benchmarks.report -->", "<!-- end of benchmarks -->"
-RECIPES = ("mnist-flash", "mnist-default", "mnist-best")
+RECIPES = ("mnist-fast", "mnist-default", "mnist-accurate", "gate-default")
 ARMS = ("plain", "default", "int8")  # of benchmarks.robustness
-CHIEF = (
+README_METRICS = (
     "test_accuracy",
     "test_ece",
     "corruption/mean",
     "corruption/least",
     "drawings/mean",
-    "drawings/least_digit_and_pen",
     "refused/digits",
     "refused/blank",
     "refused/drawn_letters",
     "refused/scribbles",
     "refused/fashion_mnist",
-    "refused/uniform_noise",
-    "refused/gaussian_noise",
 )
-Row = list[str]
-
-
-def summary() -> dict[str, float]:
-    """Return the figures that others compare with, by flat names; `_std` stands by each mean."""
-    found: dict[str, float] = {}
-    for name in filter(record.load, RECIPES):
-        short = name.removeprefix("mnist-")
-        for figure in ("test_accuracy", "val_accuracy", "seconds"):
-            found |= _mean(f"{short}_{figure}", record.load(name)[figure])
-    for aim in record.load("race").get("aims", []):
-        at = f"{100 * aim['aim']:.1f}"
-        if not aim["reached"]:
-            continue
-        found |= _mean(f"flash_seconds_to_{at}", aim["seconds"]) if at == "99.0" else {}
-        found[f"ratio_to_reference_at_{at}"] = aim["ratio"]["mean"]
-        found[f"ratio_to_reference_at_{at}_std"] = aim["ratio"]["std"]
-        found[f"ratio_to_reference_at_{at}_is_a_lower_bound"] = not aim["reference_epochs"]
-    if gates := record.load("gates"):
-        found["gate_bank_seconds"] = gates["all16"]["seconds"]["mean"]
-        found["gate_bank_seconds_std"] = gates["all16"]["seconds"]["std"]
-        found["gate_solved_share"] = gates["all16"]["solved_share"]
-        found["gate_least_margin"] = gates["all16"]["least_margin"]
-        found["luck_map_seconds"] = gates["luck"]["seconds"]
-    if split := record.load("split"):
-        found["tracking_share"] = split["tracking_share"]
-        found["peak_memory_gigabytes"] = split["peak_memory_bytes"] / 1e9
-    if found_robust := record.load("robustness"):
-        for arm in ARMS:
-            for name in ("corruption/mean", "corruption/least", "drawings/mean", "test_ece"):
-                found |= _mean(f"{arm}_{name.replace('/', '_')}", found_robust[arm][name])
-    if startup := record.load("startup"):
-        found |= _mean("help_seconds", startup["help"])
-        found |= _mean("flash_process_seconds_to_accuracy", startup["to_accuracy"])
-        name = "to_accuracy_besides_training_in_torch_imports"
-        found[name] = startup[name]
-    return found
-
-
-def _mean(name: str, spread: dict[str, Any]) -> dict[str, float]:
-    return {f"{name}_mean": spread["mean"], f"{name}_std": spread["std"]}
-
-
-def recipes() -> Iterator[str]:
-    """Yield the table of the recipes."""
-    rows = []
-    for name in (*RECIPES, "gate-default"):
-        if r := record.load(name):
-            rows.append(
-                [
-                    f"{r['task']}, `{r['recipe']}`",
-                    f"{r['parameters']:,}",
-                    _percent(r["test_accuracy"]),
-                    _seconds(r["seconds"]),
-                    f"{r['hardware']}, {r['precision']}",
-                    f"`{r['command']}`",
-                ]
-            )
-    head = ["recipe", "parameters", "test accuracy", "training", "hardware, precision", "command"]
-    yield from _table(head, rows)
-
-
-def race() -> Iterator[str]:
-    """Yield the table of seconds to an accuracy."""
-    result = record.load("race")
-    if not result:
-        return
-    rows = []
-    for aim in result["aims"]:
-        recipe, changed = aim["schedule"]
-        how = ", ".join([f"`{recipe}`", *(f"{name} {value:g}" for name, value in changed.items())])
-        epochs, tried = aim["reference_epochs"], aim["reference_epochs_tried"]
-        least, needed = ("", str(epochs)) if epochs else ("> ", f"more than {tried}")
-        rows.append(
-            [
-                f"{aim['aim']:.1%}",
-                how,
-                _percent(aim["test_accuracy"]) + ("" if aim["reached"] else " (short of it)"),
-                _seconds(aim["seconds"]),
-                f"{least}{aim['reference_seconds']:.0f} s ({needed} epochs)",
-                f"{least}{_ratio(aim['ratio'])}" if aim["reached"] else "none",
-            ]
-        )
-    head = [
-        "to reach",
-        "ours",
-        "test accuracy",
-        "training",
-        "the well-known example",
-        "ratio (± over our seeds)",
-    ]
-    yield from _table(head, rows)
-    yield ""
-    yield f"{_source(result)}; an epoch of the example took"
-    yield f"{_seconds(result['reference_epoch_seconds'])} in the same run; how many it needs is"
-    yield f"from `{record.load('reference').get('command')}`."
-
-
-def details() -> Iterator[str]:
-    """Yield the other results: growth, roofline, the parts of a training, start-up, gates."""
-    for name, parts in (("growth", growth), ("roofline", roofline), ("split", split)):
-        if result := record.load(name):
-            yield from (f"## {name.capitalize()}", "", *parts(result), "", _source(result), "")
-    if result := record.load("grounds"):
-        yield from ("## Grounds", "", *grounds(result), "", _source(result), "")
-    if result := record.load("robustness"):
-        yield from ("## Robustness", "", *robustness(result), "", _source(result), "")
-    if result := record.load("backends"):
-        yield from ("## Backends", "", *_table(backends.HEAD, backends.rows(result)), "")
-        yield from (_source(result), "")
-    if result := record.load("load"):
-        yield from ("## The page under load", "", *_table(load.HEAD, load.rows(result)), "")
-        yield from (*load.facts(result), "", _source(result), "")
-    if result := record.load("startup"):
-        rows = [[k.replace("_", " "), _seconds(v)] for k, v in result.items() if _is_time(k, v)]
-        yield from ("## Start-up", "", *_table(["process", "seconds"], rows), "")
-        yield from (_source(result), "")
-    if result := record.load("gates"):
-        yield from ("## Gates", "", *gates(result), "", _source(result), "")
-
-
-def grounds(result: dict[str, Any]) -> Iterator[str]:
-    """Yield how many digits keep their class on pages of each ground."""
-    rows = [
-        [ground, f"{found['kept']:,} of {result['right']:,}", f"{found['share']:.2%}"]
-        for ground, found in result.items()
-        if isinstance(found, dict)
-    ]
-    yield from _table(["ground", "digits that keep their class", "share"], rows)
-
-
-def withstood(result: dict[str, Any], names: Iterable[str]) -> Iterator[str]:
-    """Yield these numbers of the plain, the default and the int8 network."""
-    rows = [
-        [name.replace("/", ": ").replace("_", " "), *(_percent(result[arm][name]) for arm in ARMS)]
-        for name in names
-    ]
-    yield from _table(["", "`default` on MNIST alone", "`default`", "its int8 graph"], rows)
-
-
-def robust() -> Iterator[str]:
-    """Yield what the default network withstands, in short, for the README."""
-    if result := record.load("robustness"):
-        yield from withstood(result, (name for name in CHIEF if name in result["default"]))
-        yield from ("", _source(result))
-
-
-def robustness(result: dict[str, Any]) -> Iterator[str]:
-    """Yield all that a network withstands: what it reads, what it refuses, what fools it."""
-    yield from withstood(
-        result, (n for n in result["default"] if n not in ("seconds", "temperature"))
-    )
-    drawn = [
-        [str(digit), *(f"{share:.1%}" for share in shares)]
-        for digit, shares in enumerate(result["drawings"])
-    ]
-    yield from ("", "Drawings read right by digit and pen (pixels on a canvas of 400):", "")
-    yield from _table(["digit", *map(str, result["pens"])], drawn)
-    yield from ("", "Digits read right under attack (largest change, share of full ink):", "")
-    rows = [
-        [attack, *(_percent(record.spread(shares)) for shares in zip(*runs, strict=True))]
-        for attack, runs in result["attacks"].items()
-    ]
-    yield from _table(["attack", *(f"{strength:g}" for strength in result["strengths"])], rows)
-
-
-def _is_time(name: str, value: Any) -> bool:
-    return isinstance(value, dict) and name != "test_accuracy"
-
-
-def growth(result: dict[str, Any]) -> Iterator[str]:
-    """Yield the cost of one among many."""
-    images, networks = result["image_microseconds"], result["network_microseconds"]
-    rows = [
-        [f"{int(i):,}", f"{a:.1f}", f"{int(n):,}", f"{b:.2f}"]
-        for (i, a), (n, b) in zip(images.items(), networks.items(), strict=True)
-    ]
-    yield from _table(["images", "µs an image", "gate networks", "µs a network and epoch"], rows)
-
-
-def roofline(result: dict[str, Any]) -> Iterator[str]:
-    """Yield how far from the roof training is, and where its time goes."""
-    rows = [
-        [
-            f"`{recipe}`",
-            r["precision"],
-            f"{r['images_per_second']:,.0f}",
-            f"{r['gigaflops']:.0f} of {r['peak_gigaflops']:.0f}",
-            f"{r['share_of_peak']:.0%}",
-            ", ".join(f"{kind} {share:.0%}" for kind, share in r["time_shares"].items()),
-        ]
-        for recipe, r in result.items()
-        if isinstance(r, dict)
-    ]
-    head = ["recipe", "precision", "images/s", "GFLOP/s of the peak", "share", "where time goes"]
-    yield from _table(head, rows)
-
-
-def split(result: dict[str, Any]) -> Iterator[str]:
-    """Yield the parts of a whole training."""
-    seconds = result["seconds"]
-    rows = [[part, f"{s:.1f}", f"{s / seconds['total']:.1%}"] for part, s in seconds.items()]
-    yield from _table(["part", "seconds", "share"], rows)
-    yield ""
-    memory = result["peak_memory_bytes"] / 1e9
-    yield f"{result['trials']} trials; at most {memory:.2f} GB of memory."
-
-
-def gates(result: dict[str, Any]) -> Iterator[str]:
-    """Yield how surely gates are learned, and the map of luck."""
-    rows = [
-        [
-            kind,
-            str(r["trainings"]),
-            f"{r['solved_share']:.0%}",
-            f"{r['least_margin']:.4f}",
-            _seconds(r["seconds"]),
-        ]
-        for kind, r in result.items()
-        if isinstance(r, dict) and "trainings" in r
-    ]
-    yield from _table(["tables", "trainings", "all solved", "least margin", "training"], rows)
-    yield ""
-    found = result["luck"]
-    yield f"Share of starts that learn {found['gate']} (95 % interval), {found['seconds']:.1f} s:"
-    yield ""
-    yield from luck.table([luck.Cell(**cell) for cell in found["cells"]]).splitlines()
-
-
-def _source(result: dict[str, Any]) -> str:
-    return f"`{result['command']}`, {result['hardware']}"
-
-
-def _ratio(spread: dict[str, Any]) -> str:
-    return f"{spread['mean']:.0f} ± {spread['std']:.{0 if spread['std'] >= 1 else 1}f}"
-
-
-def _percent(spread: dict[str, Any]) -> str:
-    return f"{spread['mean']:.2%} ± {100 * spread['std']:.2f}"
-
-
-def _seconds(spread: dict[str, Any]) -> str:
-    digits = 2 if spread["mean"] < 10 else 1
-    return f"{spread['mean']:.{digits}f} ± {spread['std']:.{digits}f} s"
-
-
-def _table(head: Row, rows: list[Row]) -> Iterator[str]:
-    for row in (head, ["---"] * len(head), *rows):
-        yield f"| {' | '.join(row)} |"
-
-
-def readme() -> str:
-    """Return the README with its tables made anew."""
-    text = README.read_text()
-    before, rest = text.split(START)
-    after = rest.split(END)[1]
-    made = [*recipes(), "", *race(), "", *robust()]
-    return "\n".join([before + START, "", *made, "", END]) + after
+EARLIER = " (an earlier recipe)"  # what a result is marked with until it is measured again
+Lines = Iterator[str]
+Result = dict[str, Any]
 
 
 @click.command("benchmarks.report")
 @click.option("--check", is_flag=True, help="Write nothing; fail if the README is out of date.")
 def command(check: bool) -> None:
-    """Write the summary, the tables, and the README's tables, from the results."""
-    new = readme()
+    """Write results/table.md and the README's tables from the results."""
+    text = README.read_text()
+    new = record.between(text, START, END, "\n".join(readme_tables()))
     if check:
-        if new != README.read_text():
-            raise UserError("README.md: run python -m benchmarks.report.")
+        if new != text:
+            fix = "Run: python -m benchmarks.report"
+            raise UserError("readme-outdated", "README.md", "the tables of the results", fix=fix)
         return
     README.write_text(new)
-    text = "\n".join(["# Benchmarks", "", *recipes(), "", *race(), "", *details()])
-    (record.RESULTS / "table.md").write_text(text.rstrip() + "\n")
-    (record.RESULTS / "summary.json").write_text(json.dumps(summary(), indent=1) + "\n")
-    click.echo(text)
+    table = "\n".join(["# Benchmarks", "", *recipes(), "", *race(), "", *details()])
+    (record.RESULTS / "table.md").write_text(table.rstrip() + "\n")
+
+
+def readme_tables() -> Lines:
+    """Yield recipes, seconds to an accuracy, robustness in short, and handwriting."""
+    robust = record.load("robustness")
+    yield from (*recipes(), "", *race(), "")
+    yield from (
+        *arms(robust, README_METRICS),
+        "",
+        _source(robust),
+        *handwriting(record.load("handwriting")),
+    )
+
+
+def recipes() -> Lines:
+    """Yield the table of the recipes."""
+    rows = []
+    for r in map(record.load, RECIPES):
+        accuracy, seconds = _percent(r["test_accuracy"]), _seconds(r["seconds"])
+        hardware, line = f"{r['hardware']}, {r['precision']}", f"`{r['command']}`"
+        name = f"{r['task']}, `{r['recipe']}`{earlier(r['recipe'], r['hparams'], r['task'])}"
+        parameters = f"{r['parameters']:,}"
+        rows.append([name, parameters, accuracy, seconds, hardware, line])
+    head = ["recipe", "parameters", "test accuracy", "training", "hardware, precision", "command"]
+    yield from _table(head, rows)
+
+
+def race() -> Lines:
+    """Yield the table of seconds to an accuracy."""
+    result = record.load("race")
+    rows = []
+    for target in result["targets"]:
+        recipe, changed = target["schedule"]
+        mark = "" if changed else earlier(recipe, result["hparams"][recipe])
+        schedule = [f"`{recipe}`{mark}", *(f"{n} {value:g}" for n, value in changed.items())]
+        # An accuracy that the example never reached gives lower bounds.
+        if target["reference_epochs"]:
+            bound, epochs = "", str(target["reference_epochs"])
+        else:
+            bound, epochs = "> ", f"more than {target['reference_epochs_tried']}"
+        accuracy, ratio = _percent(target["test_accuracy"]), bound + _ratio(target["ratio"])
+        if not target["reached"]:
+            accuracy, ratio = f"{accuracy} (not reached)", "none"
+        rows.append(
+            [
+                f"{target['target']:.1%}",
+                ", ".join(schedule),
+                accuracy,
+                _seconds(target["seconds"]),
+                f"{bound}{target['reference_seconds']:.0f} s ({epochs} epochs)",
+                ratio,
+            ]
+        )
+    example, ratio = "the well-known example", "ratio (± over our seeds)"
+    yield from _table(["to reach", "ours", "test accuracy", "training", example, ratio], rows)
+    yield ""
+    yield f"{_source(result)}; an epoch of the example took"
+    yield f"{_seconds(result['reference_epoch_seconds'])} in the same run; how many it needs is"
+    yield f"from `{record.load('reference')['command']}`."
+
+
+def details() -> Lines:
+    """Yield the results that the README leaves out, a section each."""
+    sections = {
+        "robustness": ("Robustness", robustness),
+        "backends": ("Backends", backends),
+        "load": ("The page under load", load),
+        "gates": ("Gates", gates),
+    }
+    for name, (title, section) in sections.items():
+        result = record.load(name)
+        yield from (f"## {title}", "", *section(result), "", _source(result), "")
+
+
+def handwriting(result: Result) -> Lines:
+    """Yield how many digits of real hands are read right and refused, if they are measured."""
+    if not result:
+        return
+    pens = sorted({row["pen"] for row in result["rows"]})
+    rows = []
+    for size in sorted({row["size"] for row in result["rows"]}, reverse=True):
+        cells = {row["pen"]: row for row in result["rows"] if row["size"] == size}
+        for name, title in (("right", "read right"), ("refused", "refused")):
+            shown = [_percent(cells[pen][name]) if pen in cells else "" for pen in pens]
+            rows.append([f"{size} px large, {title}", *shown])
+    yield from ("", *_table(["real hands", *(f"pen of {pen} px" for pen in pens)], rows), "")
+    yield f"{_source(result)}; {result['digits']:,} digits, {result['models']} seeds"
+
+
+def arms(result: Result, names: Iterable[str]) -> Lines:
+    """Yield these numbers of the plain, the default and the int8 network."""
+    rows = []
+    for name in names:
+        title = name.replace("/", ": ").replace("_", " ")
+        rows.append([title, *(_percent(result[arm][name]) for arm in ARMS)])
+    name = f"`default`{earlier('default', result['hparams'])}"
+    yield from _table(["", "`default` on MNIST alone", name, "its int8 graph"], rows)
+
+
+def earlier(recipe: str, hparams: Result, task: str = "mnist") -> str:
+    """Return the mark of a result whose hyper-parameters are no longer the recipe's."""
+    return "" if hparams == vars(tasks.get(task).recipes[recipe]) else EARLIER
+
+
+def robustness(result: Result) -> Lines:
+    """Yield accuracy under shift, refusals, drawings by digit and pen, and adversaries."""
+    yield from arms(result, (n for n in result["default"] if n not in ("seconds", "temperature")))
+    yield from ("", "Drawings read right by digit and pen (pixels on a canvas of 400):", "")
+    rows = [
+        [str(digit), *(f"{accuracy:.1%}" for accuracy in accuracies)]
+        for digit, accuracies in enumerate(result["drawings"])
+    ]
+    yield from _table(["digit", *map(str, result["pens"])], rows)
+    yield from ("", "Digits read right under attack (largest change, share of full ink):", "")
+    rows = [
+        [attack, *(_percent(record.spread(seeds)) for seeds in zip(*runs, strict=True))]
+        for attack, runs in result["attacks"].items()
+    ]
+    yield from _table(["attack", *(f"{strength:g}" for strength in result["strengths"])], rows)
+
+
+def backends(result: Result) -> Lines:
+    """Yield how other programs' outputs compare with torch's."""
+    rows = []
+    for row in result["rows"]:
+        rows.append(
+            [
+                f"{row['task']}, {row['precision']}",
+                f"{row['bytes']:,}",
+                row["backend"],
+                ", ".join(f"{batch:,}" for batch in row["batches"]),
+                f"{row['same']:,} of {row['count']:,}",
+                f"{row['largest']:.1e}",
+                f"{row['accuracy']:.2%}",
+            ]
+        )
+    compared = ["same class as torch", "largest difference of logits", "accuracy"]
+    yield from _table(["task, precision", "bytes", "backend", "batches", *compared], rows)
+
+
+def load(result: Result) -> Lines:
+    """Yield the page's latencies, its start and its memory."""
+    latencies = {"a stroke on the page, in a browser": result["stroke_milliseconds"]}
+    latencies |= result["single_milliseconds"]
+    for crowd, targets in result["crowd_milliseconds"].items():
+        latencies |= {f"{crowd}, {target}": each for target, each in targets.items()}
+    rows = [
+        [
+            name.replace("_", " "),
+            *(f"{each[p]:.2f}" for p in ("p50", "p95", "p99")),
+            str(each.get("errors", 0)),
+        ]
+        for name, each in latencies.items()
+    ]
+    yield from _table(["milliseconds", "p50", "p95", "p99", "errors"], rows)
+    yield ""
+    starts = ", ".join(f"{seconds:.1f}" for seconds in result["starts_seconds"])
+    yield f"From the start of the process to the first answer: {starts} s."
+    memory = result["memory_megabytes"]
+    yield (
+        f"Memory: {result['memory_at_start_megabytes']:.0f} MB at start, {memory[0]:.0f} warm, "
+        f"{memory[-1]:.0f} after {result['soak_requests']:,} requests "
+        f"({result['growth_percent']:+.1f} %, {result['soak_errors']:.0f} errors)."
+    )
+
+
+def gates(result: Result) -> Lines:
+    """Yield how often truth tables are learned, and how often a start learns XOR."""
+    rows = []
+    for name in ("all16", "parity8", "random6"):
+        r = result[name]
+        solved, margin = f"{r['solved_share']:.0%}", f"{r['least_margin']:.4f}"
+        rows.append([name, str(r["trainings"]), solved, margin, _seconds(r["seconds"])])
+    yield from _table(["tables", "trainings", "all solved", "least margin", "training"], rows)
+    luck = result["init_study"]
+    yield ""
+    yield f"Share of starts that learn {luck['gate']} (95 % interval), {luck['seconds']:.1f} s:"
+    yield ""
+    yield from init_study.table(
+        [init_study.InitResult(**cell) for cell in luck["cells"]]
+    ).splitlines()
+
+
+def _source(result: Result) -> str:
+    return f"`{result['command']}`, {result['hardware']}"
+
+
+def _ratio(spread: Result) -> str:
+    digits = 0 if spread["std"] >= 1 else 1
+    return f"{spread['mean']:.0f} ± {spread['std']:.{digits}f}"
+
+
+def _percent(spread: Result) -> str:
+    deviation = f" ± {100 * spread['std']:.2f}" if "std" in spread else ""
+    return f"{spread['mean']:.2%}{deviation}"
+
+
+def _seconds(spread: Result) -> str:
+    digits = 2 if spread["mean"] < 10 else 1
+    return f"{spread['mean']:.{digits}f} ± {spread['std']:.{digits}f} s"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> Lines:
+    for row in (head, ["---"] * len(head), *rows):
+        yield f"| {' | '.join(row)} |"
 
 
 if __name__ == "__main__":

@@ -1,268 +1,246 @@
-"""Whether this machine and this checkout are well; if not, which command mends it.
+"""Check this machine and this checkout: python -m experiments.doctor
 
-python -m experiments.doctor          one line a check: ✓ fine, ! works nevertheless, ✗ wrong
-python -m experiments.doctor --json   the same as a list of name, status, found, mend
-
-It ends with 0 if nothing is wrong, else with 1, and changes nothing.
+One line per check. ok: fine. warn: the commands work nevertheless. FAIL: some do not, and the exit
+code is 1. Nothing is changed, downloaded or created.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import os
 import platform
 import re
 import shlex
 import shutil
 import socket
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import date, timedelta
+import tomllib
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 try:
     import click
 except ModuleNotFoundError:
     sys.exit(f"{sys.executable} lacks the project's packages; run: make setup, or activate .venv")
 
-from experiments import checks, cli
-from experiments.checks import INSTALL, Finding, Status
-from experiments.paths import ROOT
+from experiments.core import cli, provenance
+from experiments.core.errors import without_password
+from experiments.core.paths import MNIST_CACHE, ROOT, STATE
 
-if TYPE_CHECKING:
+INSTALL = "python -m pip install -r requirements.txt"
+FIX_STORE = "end what locks it (fuser -v FILE), correct it, or unset MLFLOW_TRACKING_URI"
+FIX_SCHEMA = "back it up, then: mlflow db upgrade URI; if a newer MLflow wrote it, install that one"
+PORTS = {5000: "mlflow ui --port 5001", 7860: "python serve/app.py --port 7861"}
+
+
+class CheckFailed(Exception):
+    """What is wrong, how to fix it, and whether that is a FAIL or a warn."""
+
+    def __init__(self, what: str, fix: str, status: str = "FAIL") -> None:
+        super().__init__(what)
+        self.fix, self.status = fix, status
+
+
+def python_version(root: Path = ROOT) -> str:
+    """Check the running Python against `requires-python` of pyproject.toml."""
+    from packaging.specifiers import SpecifierSet
+
+    wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["requires-python"]
+    version = platform.python_version()
+    if version not in SpecifierSet(wanted):
+        fix = "rm -r .venv && make setup PYTHON=python3.11"
+        raise CheckFailed(f"{version}, but {wanted} is required", fix)
+    return f"{version} ({sys.executable})"
+
+
+def packages(root: Path = ROOT) -> str:
+    """Check that the packages of requirements.txt are installed, in these versions."""
     from packaging.requirements import Requirement
 
-MARKS: dict[Status, str] = {"ok": "✓", "warning": "!", "wrong": "✗"}
-FLOORS = {  # below these versions are known holes
-    "torch": "2.10",
-    "onnx": "1.21",
-    "gradio": "6.20",
-    "mlflow": "3.5",
-    "onnxscript": "0.6.2",
-}
-NETRON_LASTS = timedelta(days=180)  # its own page compares so, and then asks for an update
-PORTS = {5000: "mlflow ui --port {}", 7860: "python serve/app.py --port {}"}
-DISK_SCARCE, DISK_FULL = 2e9, 200e6  # bytes
-POSTGRES = Path("/usr/lib/postgresql")  # Debian's place for server programs
+    lines = (root / "requirements.txt").read_text().splitlines()
+    names = [line.partition("#")[0] for line in lines if not line.startswith("#")]
+    for requirement in map(Requirement, names):
+        version = metadata.version(requirement.name)  # an ImportError if it is not installed
+        if not requirement.specifier.contains(version, prereleases=True):
+            raise CheckFailed(f"{requirement} is required, but {version} installed", INSTALL)
+    return f"all {len(names)} of requirements.txt"
 
 
-def python() -> Iterator[Finding]:
-    """Check the version of the running Python."""
-    import yaml
+def mlflow_environment() -> str:
+    """Check that plain `mlflow run` finds the link to this project's environment."""
+    from experiments.core import mlflow_env
 
-    wanted = yaml.safe_load((ROOT / "python_env.yaml").read_text())["python"]
-    found = platform.python_version()
-    text = f"{found} ({sys.executable})"
-    if found.startswith(f"{wanted}."):
-        yield Finding("python", "ok", text)
-    else:
-        mend = f"rm -r .venv && make setup PYTHON=python{wanted}"
-        yield Finding("python", "wrong", f"{text}; {wanted} is wanted", mend)
-
-
-def packages() -> Iterator[Finding]:
-    """Check that requirements.txt is installed as it stands, and nothing with a known hole."""
-    from packaging.requirements import Requirement
-
-    lines = [line.partition("#")[0] for line in (ROOT / "requirements.txt").read_text().split("\n")]
-    asked = [Requirement(line) for line in lines if line.strip()]
-    ill = [finding for one in asked for finding in _package(one)]
-    yield from ill
-    if not ill:
-        yield Finding("packages", "ok", f"all {len(asked)} as requirements.txt has them")
-
-
-def _package(asked: Requirement) -> Iterator[Finding]:
-    """Yield what is wrong with one package, or with what its extras bring."""
-    from packaging.requirements import Requirement
-    from packaging.version import Version
-
-    name = f"package {asked.name}"
-    try:
-        found = metadata.version(asked.name)
-    except metadata.PackageNotFoundError:
-        yield Finding(name, "wrong", f"not installed; wanted: {asked}", INSTALL)
-        return
-    as_asked = asked.specifier.contains(found, prereleases=True)
-    floor = FLOORS.get(asked.name, "0")
-    if Version(found) < Version(floor):
-        first = f"ask for {asked.name} {floor} or later in requirements.txt, then: "
-        mend = f"{first if as_asked else ''}{INSTALL}"
-        yield Finding(name, "wrong", f"{found}; below {floor} it has known holes", mend)
-    elif not as_asked:
-        yield Finding(name, "warning", f"{found} is not the version tried: {asked}", INSTALL)
-    for extra in asked.extras:
-        for more in map(Requirement, metadata.requires(asked.name) or []):
-            if more.marker and not more.marker.evaluate({"extra": ""}):
-                yield from _package(more) if more.marker.evaluate({"extra": extra}) else ()
-
-
-def netron() -> Iterator[Finding]:
-    """Check the date that Netron's page bears: it refuses to work half a year later."""
-    try:
-        page = Path(str(metadata.distribution("netron").locate_file("netron/index.html")))
-    except metadata.PackageNotFoundError:
-        return
-    match = re.search(r'name="date" content="(\d{4}-\d\d-\d\d)', page.read_text())
-    if match is None:
-        return
-    end = date.fromisoformat(match[1]) + NETRON_LASTS
-    if date.today() <= end:
-        yield Finding("netron", "ok", f"of {match[1]}; works until {end}")
-    else:
-        mend = "python -m pip install --upgrade netron"
-        yield Finding("netron", "warning", f"of {match[1]}; worked until {end}", mend)
-
-
-def mlflow_run() -> Iterator[Finding]:
-    """Check that plain `mlflow run` finds its environment, and in it the running Python."""
-    from experiments import environment
-
-    wanted = environment._PythonEnv.from_yaml(str(ROOT / "python_env.yaml"))
-    name = environment._get_virtualenv_name(wanted, ROOT)
-    script = Path(environment._get_mlflow_virtualenv_root()) / name / "bin" / "activate"
-    ill: Status = "warning" if os.environ.get("CONDA_PREFIX") else "wrong"  # --env-manager local
+    if os.environ.get("CONDA_PREFIX"):
+        return "conda; use mlflow run with --env-manager local"
+    python_env = mlflow_env._PythonEnv.from_yaml(str(ROOT / "python_env.yaml"))
+    name = mlflow_env._get_virtualenv_name(python_env, ROOT)
+    script = Path(mlflow_env._get_mlflow_virtualenv_root()) / name / "bin" / "activate"
     if not script.is_file():
-        yield Finding("mlflow run", ill, f"{script} is missing", "make setup")
-        return
-    line = ["bash", "-c", 'source "$0" && command -v python', str(script)]
-    result = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=10)
-    found = result.stdout.strip()
-    if found and Path(found).parent == Path(sys.executable).parent:
-        yield Finding("mlflow run", "ok", f"uses {found}")
-    else:
-        activate = Path(sys.prefix) / "bin" / "activate"
-        mend = f"source {shlex.quote(str(activate))}" if activate.is_file() else "make setup"
-        text = f"would use {found or 'no python'} instead of {sys.executable}"
-        yield Finding("mlflow run", ill, text, mend)
+        raise CheckFailed(f"{script} is missing", "make setup")
+    return str(script)
 
 
-def ports() -> Iterator[Finding]:
-    """Check the ports of MLflow's pages and of the project's."""
-    for port, command in PORTS.items():
-        if _is_free(port):
-            yield Finding(f"port {port}", "ok", "free")
-        else:
-            other = next(filter(_is_free, range(port + 1, port + 100)), port + 1)
-            yield Finding(f"port {port}", "warning", "taken", command.format(other))
+def device() -> str:
+    """Find the device that trains."""
+    from experiments.training.device import choose_device
+
+    return choose_device("auto").type
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def git_commit() -> str:
+    """Check that runs can record the commit of their code."""
+    state = provenance.commit()
+    if state["commit"] is None:
+        raise CheckFailed("none, so runs do not record their code", "use a git clone", "warn")
+    return f"{state['commit'][:10]}, {'clean' if state['clean'] else 'with uncommitted changes'}"
 
 
-def disk_space() -> Iterator[Finding]:
-    """Check the room for the project and for temporary files."""
-    for name, folder in (("project", ROOT), ("temporary", Path(tempfile.gettempdir()))):
-        free = shutil.disk_usage(folder).free
-        text = f"{folder}: {free / 1e9:.1f} GB free"
-        status: Status = "wrong" if free < DISK_FULL else "warning"
-        mend = f"make room: du -xh {shlex.quote(str(folder))} | sort -h | tail"
-        if free >= DISK_SCARCE:
-            yield Finding(f"{name} disk", "ok", text)
-        else:
-            yield Finding(f"{name} disk", status, text, mend)
+def disk(folder: Path = ROOT, min_free_gb: float = 1.0) -> str:
+    """Check that the folder of the project is writable and has room."""
+    text = f"{folder}: {shutil.disk_usage(folder).free / 1e9:.1f} GB free"
+    if shutil.disk_usage(folder).free < min_free_gb * 1e9:
+        raise CheckFailed(
+            f"{text}, {min_free_gb:g} required",
+            f"du -xh {shlex.quote(str(folder))} | sort -h | tail",
+        )
+    if not os.access(folder, os.W_OK):
+        raise CheckFailed(f"{folder} is not writable", f"chmod u+w {shlex.quote(str(folder))}")
+    return f"{text}, writable"
 
 
-def threads() -> Iterator[Finding]:
-    """Check that OMP_NUM_THREADS asks for no more threads than there are processors."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    first = asked.partition(",")[0].strip()
-    text = f"{cpus} processors" + (f", OMP_NUM_THREADS={asked}" if asked else "")
-    if not asked or (first.isdecimal() and 1 <= int(first) <= cpus):
-        yield Finding("threads", "ok", text)
-    else:
-        yield Finding("threads", "warning", text, "unset OMP_NUM_THREADS")
+def ports(commands: Mapping[int, str] = PORTS) -> str:
+    """Check that no server runs on the ports of MLflow's pages and the project's page."""
+    for port, fix in commands.items():
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                raise CheckFailed(f"{port} is in use", fix, "warn")
+    return f"{' and '.join(map(str, commands))} are free"
 
 
-def project_folder() -> Iterator[Finding]:
-    """Check that the project's folder can be written to."""
+def mnist_files(cache: Path = MNIST_CACHE) -> str:
+    """Check MNIST's four files, in $MNIST_DIR or else in the cache, and their checksums."""
+    from experiments.data import mnist
+
+    folder = os.environ.get("MNIST_DIR") and cli.user_path(os.environ["MNIST_DIR"], "MNIST_DIR")
+    if not folder and not all((cache / name).is_file() for name in mnist.CANONICAL_MD5):
+        return f"not complete in {cache}; the next training downloads the files"
+    if mnist.load(cache=cache).foreign:  # it raises UserError for a damaged file
+        raise CheckFailed(f"{folder} is not MNIST", "unset MNIST_DIR, unless you mean it", "warn")
+    return f"{folder or cache}: checksums match"
+
+
+def mlruns_folder(root: Path = ROOT) -> str:
+    """Check that no file store of an older MLflow makes `mlflow ui` ignore mlflow.db."""
+    leftovers = [path for path in root.glob("mlruns/*/meta.yaml") if path.parent.name.isdecimal()]
+    if leftovers and not os.environ.get("MLFLOW_TRACKING_URI"):
+        fix = shlex.join(["rm", *map(str, leftovers)])
+        raise CheckFailed("meta.yaml of an older MLflow: mlflow ui ignores mlflow.db", fix)
+    return "no older MLflow's files"
+
+
+def unfinished_work(folder: Path = STATE / "runs") -> str:
+    """Check for interrupted trainings and searches."""
+    from experiments.tracking import run_lock
+
+    left = [str(path) for path in folder.glob("*/") if not run_lock.is_held(path / run_lock.LOCK)]
+    if left:
+        fix = f"rerun the same command to resume, or: {shlex.join(['rm', '-r', *left])}"
+        raise CheckFailed(f"{len(left)} interrupted", fix, "warn")
+    return "none"
+
+
+def store() -> str:
+    """Check MLflow's store: reachable, undamaged, in place, of the installed MLflow's schema."""
+    from experiments.tracking.runs import first_line
+    from experiments.tracking.store import address, connect, misplaced_or_deleted
+
     try:
-        checks.write_a_little(ROOT)
-    except OSError as error:
-        mend = f"chmod u+w {shlex.quote(str(ROOT))}"
-        yield Finding("project folder", "wrong", f"{ROOT}: {error.strerror or error}", mend)
-    else:
-        yield Finding("project folder", "ok", f"{ROOT} can be written to")
+        if not has_tables():
+            return f"{address()}: no tables yet, the first run creates them"
+        if wrong := misplaced_or_deleted():
+            raise CheckFailed(*wrong)
+        return f"{address()}: {len(connect().search_experiments())} experiments"
+    except Exception as error:
+        fix = getattr(error, "fix", FIX_STORE)
+        raise CheckFailed(f"{address()}: {first_line(error)}", fix) from None
 
 
-def programs() -> Iterator[Finding]:
-    """Check for git, and for what only tests start: a browser and PostgreSQL's server."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    initdb = shutil.which("initdb") or next(map(str, POSTGRES.glob("*/bin/initdb")), None)
-    wanted: list[tuple[str, str | None, Status, str]] = [
-        ("git", shutil.which("git"), "wrong", "git"),
-        ("browser for tests", browser, "warning", "chromium"),
-        ("PostgreSQL for tests", initdb, "warning", "postgresql"),
-    ]
-    for name, found, ill, package in wanted:
-        if found:
-            yield Finding(name, "ok", found)
-        else:
-            yield Finding(name, ill, "not found", f"sudo apt-get install {package}")
+def has_tables() -> bool:
+    """Return whether the store has MLflow's tables; MLflow itself would create or migrate them."""
+    from experiments.tracking.store import schema
+
+    found, expected = schema()
+    if found not in (None, expected):
+        raise CheckFailed(f"schema {found}, but MLflow here expects {expected}", FIX_SCHEMA)
+    return found is not None
 
 
-CHECKS = (
-    python,
-    packages,
-    netron,
-    mlflow_run,
-    checks.mnist_folder,
-    checks.mnist_cache,
-    checks.tracking_store,
-    checks.unfinished_work,
-    ports,
-    disk_space,
-    threads,
-    project_folder,
-    programs,
-)
+def running_runs() -> str:
+    """Check that the runs with status RUNNING have a living process."""
+    from experiments.tracking import run_lock
+    from experiments.tracking.store import connect
+
+    client = connect()
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    running = client.search_runs(ids, "attributes.status = 'RUNNING'", max_results=1000)
+    here = [run for run in running if run.data.tags.get("lease.host") == run_lock.host()]
+    dead = [run for run in here if not run_lock.is_held(Path(run.data.tags["lease.file"]))]
+    if dead:
+        raise CheckFailed(f"{len(dead)} without a process", "the next train ends them", "warn")
+    return f"{len(here)} on this machine, {len(running) - len(here)} elsewhere"
 
 
-def examine() -> Iterator[Finding]:
-    """Yield the findings of all checks, as they come; what libraries print goes to stderr."""
-    for check in CHECKS:
-        with contextlib.redirect_stdout(sys.stderr):
-            found = list(checks.guarded(check))
-        yield from found
+def champions() -> str:
+    """Check that the files of each champion are those that were registered."""
+    from experiments.registry import versions
+
+    for name in versions.names():
+        version = versions.find_if_any(f"models:/{name}@champion")
+        damages = versions.modified_files(version) if version and version.files else []
+        if damages:
+            fix = f"python -m experiments.registry rollback {name}"
+            raise CheckFailed(f"{version}: {', '.join(map(str, damages))}", fix)
+    return "all files as they were registered"
 
 
-def line(finding: Finding) -> str:
-    """Return a finding as one line of text."""
-    mend = f"; mend: {finding.mend}" if finding.mend else ""
-    return f"{MARKS[finding.status]} {finding.name}: {finding.found}{mend}"
+CHECKS: list[Callable[[], str]] = [python_version, packages, mlflow_environment, device]
+CHECKS += [git_commit, disk, ports, mnist_files, mlruns_folder, unfinished_work, store]
+
+
+def redact(text: str) -> str:
+    """Return `text` without passwords; MLFLOW_TRACKING_URI's may be quoted in parts."""
+    match = re.search(r"^(?:[^:]*://)?[^:/@]*:(.*)@", os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if match and not match[1].isalnum():
+        parts = [match[1], unquote(match[1]), *re.split("[/@:?#]", match[1])]
+        for part in filter(None, parts):
+            text = text.replace(part, "***")
+    return without_password(text)
+
+
+def report(check: Callable[[], str]) -> str:
+    """Run a check, print its line, and return its status: ok, warn or FAIL."""
+    status = "ok"
+    try:
+        text = check()
+    except Exception as error:
+        status = getattr(error, "status", "FAIL")
+        fix = getattr(error, "fix", INSTALL if isinstance(error, ImportError) else "as it says")
+        text = f"{str(error).removesuffix(fix) or repr(error)}  FIX: {fix}"
+    click.echo(redact(f"{status:<4}  {check.__name__.replace('_', ' ')}: {' '.join(text.split())}"))
+    return status
 
 
 @click.command("experiments.doctor", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="Print a list of name, status, found, mend.")
-def command(as_json: bool) -> None:
-    """Check this machine and this checkout; say what is wrong, and what mends it."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    findings = []
-    for finding in examine():
-        findings.append(finding)
-        if not as_json:
-            click.echo(line(finding))
-    if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
-    if any(finding.status == "wrong" for finding in findings):
-        sys.exit(1)
+def command() -> None:
+    """Check this machine and this checkout; print what is wrong, and how to fix it."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # a dead server costs minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
+    statuses = [report(check) for check in CHECKS]
+    if statuses[-1] == "ok" and has_tables():
+        statuses += [report(running_runs), report(champions)]
+    sys.exit("FAIL" in statuses)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The report of a registered version: one file that a browser shows and a printer prints.
+"""The report of a registered version, or of two, as one HTML file.
 
 python -m experiments.report --model models:/mnist@champion --against models:/mnist/3
 """
@@ -11,69 +11,79 @@ from typing import TYPE_CHECKING
 
 import click
 
-from experiments import card, cli, outfile, tasks, tracking, versions
-from experiments.errors import UserError
+from experiments.core import cli, files
+from experiments.core.errors import UserError
+from experiments.registry import __main__, metadata, model_card, versions
+from experiments.tracking import runs
 
 if TYPE_CHECKING:
-    from experiments.versions import Version
+    from experiments.registry.versions import Version
 
 NAME = "report.html"
 
 
 def publish(version: Version, second: Version | None = None) -> str:
-    """Return the report of `version`, maybe beside another, and lay it beside the model.
+    """Return the report of `version`, maybe compared with `second`, and add it to the model.
 
     Raises:
         UserError: a run lacks what a report needs, or the two cannot be compared.
     """
-    from experiments.comparison import compare
-    from experiments.report_page import Source, render
+    from experiments.evaluation.comparison import compare
+    from experiments.figures.report_html import Source, render
 
-    task = tasks.get(version.metadata["task"])
     with tempfile.TemporaryDirectory() as folder:
-        both = [each for each in (version, second) if each]
-        sources = [Source.of(each, Path(folder) / str(each.number)) for each in both]
-        summaries = [card.summary(source.version) for source in sources]
-        page = render(sources, summaries, compare(task, version, second) if second else None)
+        compared = [version, second] if second else [version]
+        sources = [Source.of(each, Path(folder) / str(each.number)) for each in compared]
+        summaries = [model_card.summary(source.version) for source in sources]
+        page = render(sources, summaries, compare(version, second) if second else None)
         path = Path(folder) / (f"against-{second.number}.html" if second else NAME)
         path.write_text(page)
-        versions.attach(version, path)
+        versions.add_artifact(version, path)
     return page
 
 
 def _chosen(uri: str, option: str) -> Version:
+    """Return the version that is named by an option.
+
+    Raises:
+        UserError: there is none, it is a graph, or an earlier release registered it.
+    """
     name = uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
     version = versions.find(uri, how_to_make=cli.HOW_TO_TRAIN.format(task=name))
-    if version.name not in tasks.names():
-        raise UserError(
-            f"{option}: expected a version that was trained here, of {' or '.join(tasks.names())}; "
-            f"found {version}."
-        )
-    return version
+    __main__.check_trained(version.name, option)
+    return metadata.check_current(version)
 
 
 @click.command("experiments.report", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--model", default="models:/mnist@champion", show_default=True)
 @click.option("--against", default="auto", help="Another version of the task.  [default: none]")
-@click.option("--out", type=Path, default=Path(NAME), show_default=True)
+@click.option("--out", type=cli.UserPath(), default=Path(NAME), show_default=True)
 def command(model: str, against: str, out: Path) -> None:
-    """Write the report of a registered version, maybe beside another, as one HTML file."""
-    outfile.check(out)
+    """Write the report of a registered version, maybe compared with another, as one HTML file."""
+    files.check_file(out)
     version = _chosen(model, "model")
     second = None if against in ("", "auto") else _chosen(against, "against")
     if second and second.name != version.name:
         raise UserError(
-            f"against: expected another version of {version.name}; found one of {second.name}."
+            "models-differ",
+            "against",
+            expected=f"another version of {version.name}",
+            found=f"one of {second.name}",
+            fix="Compare two versions of one model.",
         )
     if second and second.number == version.number:
-        raise UserError(f"against: expected another version than {version}; found the same.")
-    with tracking.start(
-        f"report {version}" + (f" against {second.number}" if second else "")
-    ) as run:
+        raise UserError(
+            "versions-identical",
+            "against",
+            expected=f"another version than {version}",
+            found="the same",
+            fix=f"List them with: {versions.HOW_TO_LIST} {version.name}",
+        )
+    with runs.start(f"report {version}" + (f" against {second.number}" if second else "")) as run:
         page = publish(version, second)
         run.file(NAME, page.encode())
-        outfile.write(page.encode(), out)
-    click.echo(f"{out}: {card.summary(version)}")
+        files.write(page.encode(), out)
+    click.echo(f"{out}: {model_card.summary(version)}")
 
 
 if __name__ == "__main__":

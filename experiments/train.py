@@ -1,217 +1,218 @@
-"""The main command: search, fit, calibrate, evaluate, examine, register, promote, draw, report.
+"""The main command: search, fit, calibrate, evaluate, register, promote, draw, report.
 
 python -m experiments.train --task mnist --trials 2 --seed 7
+
+Imports that bring torch are inside the functions, so that --help and mistakes answer at once.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from experiments import (
-    artifacts,
-    card,
-    cli,
-    lease,
-    moves,
-    options,
-    rebuilt,
-    report,
-    tracking,
-    tune,
-    versions,
-)
-from experiments.gallery import Gallery
-from experiments.tasks.base import Examination, Exhibit, Trained
+from experiments import evaluation, figures, report
+from experiments.core import cli, paths
+from experiments.core.errors import UserError
+from experiments.evaluation.evaluation import EvaluationResult
+from experiments.figures import learning
+from experiments.figures.logger import FigureLogger
+from experiments.figures.spec import Trained
+from experiments.registry import aliases, artifacts, loading, model_card, promotion, versions
+from experiments.search import search
+from experiments.tasks.task import Split
+from experiments.tracking import run_lock, runs
+from experiments.training import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
+    import numpy as np
     from torch import nn
 
-    from experiments.album import Album
-    from experiments.job import Job
-    from experiments.metrics import EpochMetrics
-    from experiments.options import Request
-    from experiments.tracking import Recorder
-    from experiments.versions import Version
+    from experiments.registry.versions import Version
+    from experiments.tracking.runs import RunLogger
+    from experiments.training.config import RunConfig
+    from experiments.training.metrics import EpochMetrics
+    from experiments.training.snapshots import SnapshotRecorder
+    from experiments.training.trainer import Trainer
+
+    Facts = Mapping[str, float]  # of the calibration, for clients of the model
+    Verify = Callable[[Trainer, nn.Module], dict[str, object]]  # JSON-able, as of `export.verify`
 
 
-SAME_ROWS = "train: mean over all starts; val: the start that is kept; both on all rows there are"
+def verify_export(trainer: Trainer, net: nn.Module) -> dict[str, object]:
+    """Return whether the ONNX graph of `net` equals it on validation, and its size and latency.
+
+    An error of the exporter costs the version its promotion, not the training.
+    """
+    from export import verify
+
+    try:
+        return verify.verify_export(trainer.task, net, trainer.splits.val.x)
+    except Exception as error:  # the exporter's errors have no common class
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        return {**verify.UNVERIFIED, "parity": f"not verified: {reason}"}
 
 
-def train(request: Request) -> None:
+def train(config: RunConfig, verify: Verify = verify_export) -> None:
     """Search for hyper-parameters, train with the best, record everything, register the model."""
-    from experiments import evidence, parallel
-    from experiments.job import Job
+    from experiments.registry import metadata
+    from experiments.training import diagnosis
+    from experiments.training.trainer import Trainer
 
-    if parallel.rank():
-        Job.prepare(request).follow()
-        return
+    root = config.state / run_lock.RUN_DIRS.name
     with (
-        lease.place(request.key("train"), afresh=request.afresh) as place,
-        tracking.start(f"train {request.task.name}", place) as run,
+        run_lock.acquire_run_dir(config.key("train"), restart=config.restart, root=root) as run_dir,
+        runs.start(f"train {config.task.name}", run_dir) as run,
     ):
-        job = Job.prepare(request, place.folder)
-        run.params(job.described())
-        run.dataset(job.splits)
-        gallery = Gallery(run, request.figures)
-        if request.trials:
-            shared = tune.open_shared(request, place)
-            outcome = tune.search(job, request, run, place, shared)
-            tune.log_outcome(outcome, run, gallery)
-            job = replace(job, hparams=outcome.hparams)
-        run.params(job.named_hparams())
-        run.tags({"settings": job.settings(), "command": request.as_command()})
-        album = job.album() if request.figures == "all" else None
-        net, history, seconds = fit(job, run, album)
-        job.group.end()
-        kept = max(history, key=lambda metrics: metrics.rank)
-        facts = job.task.calibrate(net, job.val)
-        measured, logits = evaluate(job, net)
+        task_figures = figures.get(config.task.name)
+        trainer = Trainer.prepare(config, run_dir.folder)
+        trainer = replace(trainer, snapshot=task_figures.snapshot)
+        figure_logger = FigureLogger(run, config.figures)
+        run.params(trainer.params())
+        run.dataset(trainer.splits)
+
+        # search
+        if config.trials:
+            study = search.open_shared(trainer, config, run_dir)
+            search_result = search.search(trainer, config, run, run_dir, study)
+            search.log_result(search_result, run, figure_logger)
+            trainer = replace(trainer, hparams=search_result.hparams)
+        run.params(trainer.named_hparams())
+        run.tags({"settings": trainer.config_hash(), "command": config.as_command()})
+
+        # fit and calibrate
+        recorder = trainer.recorder() if config.figures == "all" else None
+        net, history, seconds = fit(trainer, run, recorder)
+        best = max(history, key=lambda metrics: metrics.rank)
+        facts = calibrate(trainer, net)
+
+        # evaluate on test, then by what the task adds
+        measured, test, logits = evaluate(trainer, net)
         measured["fit_seconds"] = seconds
-        run.metrics({**measured, "kept_epoch": kept.epoch})
-        exam = examine(job, net, facts, logits, run)
-        known = evidence.gather(job, net, kept, facts, measured, logits, exam)
+        run.metrics({**measured, "kept_epoch": best.epoch})
+        result = evaluate_robustness(trainer, net, facts, test, logits, run)
+
+        # register and promote
+        known = metadata.collect(
+            metadata.TrainingResult(trainer, net, best, facts, measured, test, logits, result)
+        )
         net = net.cpu().eval()
-        version = register(job, net, known, run.id)
-        promoted, reason = promote(job, version)
-        card.publish(versions.find(version.uri))
+        version = register(trainer, net, known, run.id, verify)
+        promoted, reason = promote(trainer, version)
+        model_card.publish(versions.find(version.uri))
+        learned = promotion.learned(version.metadata)
         run.tags({"registered": version, "promoted": promoted, "promotion_reason": reason})
-        moments = album.moments(job.hparams.epochs) if album else []
-        gallery.hang(curves(job, history, kept.epoch, run))
-        gallery.hang(job.task.exhibits(Trained(net, job.splits, logits, moments)))
-        gallery.hang(exam.exhibits)
-        gallery.close()
+        run.tags({"learned": learned.passed})
+
+        # figures and report
+        snapshots = recorder.snapshots(trainer.hparams.epochs) if recorder else []
+        trained = Trained(net, trainer.splits, test, logits, snapshots, result)
+        others = runs.histories(trainer.config_hash(), list(best.named()), run.id)
+        figure_logger.log(learning.figures(history, others, trainer.splits.exhaustive))
+        figure_logger.log(task_figures.figures(trained))
+        figure_logger.close()
         run.file(report.NAME, report.publish(versions.find(version.uri)).encode())
-    which = "" if promoted else f" --model {version.uri}"
+    alias, option = ("champion", "") if promoted else ("challenger", f" --model {version.uri}")
+    export = paths.command("python", f"--task {trainer.task.name}{option}", "export/to_onnx.py")
     print(
         f"{version}: test accuracy {measured['test_accuracy']:.4f}, fitted in {seconds:.1f} s.\n"
-        f"It {'is now the champion' if promoted else 'is now the challenger'}: {reason}.\n"
-        f"Next: mlflow ui, or python export/to_onnx.py --task {job.task.name}{which}"
+        f"It is now the {alias}: {reason}."
     )
+    if learned.passed:
+        print(f"Next: {paths.command_ui()}, or {export}")
+    else:
+        cause = diagnosis.likely_cause(trainer, best)
+        print(f"It did not learn ({learned.detail}). The likeliest reason: {cause}.")
 
 
 def fit(
-    job: Job, run: Recorder, album: Album | None = None
+    trainer: Trainer, run: RunLogger, recorder: SnapshotRecorder | None = None
 ) -> tuple[nn.Module, list[EpochMetrics], float]:
-    """Return the trained net that is kept, the course of the training, and its seconds.
-
-    Args:
-        album: takes in moments of the training.
-    """
-    net, history = job.net(), []
+    """Return the selected net, the metrics of each evaluation, and the seconds of the fit."""
+    net, history = trainer.net(), []
     started = time.perf_counter()
-    for metrics in job.fit(net, "final fit", album):
+    for metrics in trainer.fit(net, "final fit", recorder):
         run.metrics(metrics.named(), step=metrics.epoch)
         history.append(metrics)
     seconds = time.perf_counter() - started
-    if album is not None:
-        kept = max(history, key=lambda metrics: metrics.rank)
-        album.end(kept.epoch, lambda: job.task.watch(net, job.val))
-        seconds -= album.seconds
-    return job.task.choose(net, job.val), history, seconds
+    if recorder is not None:
+        best = max(history, key=lambda metrics: metrics.rank)
+        recorder.finish(best.epoch, lambda: trainer.snapshot(net, trainer.val))
+        seconds -= recorder.seconds
+    return trainer.task.select_model(net, trainer.val), history, seconds
 
 
-def evaluate(job: Job, net: nn.Module) -> tuple[dict[str, float], Any]:
-    """Return test metrics and the test logits, float32 [N, ...]; test is read here, only here.
+def calibrate(trainer: Trainer, net: nn.Module) -> Facts:
+    """Calibrate the net, if its task does; return the facts that clients of the model need.
 
-    The net is calibrated by then: unlike `val_loss`, `test_loss` counts its temperature.
+    Raises:
+        UserError: calibration-missing, the task calibrates but its data have no such split.
     """
-    from experiments.device import to_device
-    from experiments.metrics import mean_loss_and_accuracy, predict
+    calibrate_net = evaluation.get(trainer.task.name).calibrate
+    if calibrate_net is None:
+        return {}
+    if trainer.calibration is None:
+        what = f"data of task {trainer.task.name}"
+        fix = "Return one from the task's `load`."
+        raise UserError("calibration-missing", what, "a calibration split", "none", fix)
+    return calibrate_net(net, trainer.calibration, trainer.val, trainer.splits.canonical)
 
-    test = to_device(job.splits.test, job.device)
+
+def evaluate(trainer: Trainer, net: nn.Module) -> tuple[dict[str, float], Split, np.ndarray]:
+    """Return test metrics, the test split and its logits, float32 [N, ...].
+
+    Only here does a training read the test split; it selects nothing by it. The net is
+    calibrated: unlike `val_loss`, `test_loss` includes its temperature.
+    """
+    from experiments.training.device import to_device
+    from experiments.training.metrics import mean_loss_and_accuracy, predict
+
+    split = trainer.splits.test.open("evaluation of the trained network")
+    test = to_device(split, trainer.device)
     logits = predict(net, test.x)
-    loss, accuracy = mean_loss_and_accuracy(job.task, logits, test.y)
+    loss, accuracy = mean_loss_and_accuracy(trainer.task, logits, test.y)
     measured = {"test_loss": loss, "test_accuracy": accuracy, "test_count": test.y.numel()}
-    return measured, logits.cpu().numpy()
+    return measured, split, logits.cpu().numpy()
 
 
-def curves(
-    job: Job, history: Sequence[EpochMetrics], kept: int, run: Recorder
-) -> Iterator[Exhibit]:
-    """Yield the picture of the training's course, beside those of its other seeds."""
-    from experiments.plots import training
-
-    names = list(history[0].named())
-    series = {name: [m.named()[name] for m in history] for name in names}
-    others = tracking.histories(job.settings(), names, run.id)
-    epochs = [m.epoch for m in history]
-    look = "Look for validation loss that rises while training loss falls: it learns by heart."
-    limit = "It cannot show causes; training is measured on augmented data and moving weights."
-    words: dict[str, str] = {}
-    if job.splits.exhaustive:
-        look = "Look for the gap: starts that never learn hold the training loss up."
-        limit = "It cannot show generalisation: there are no rows but these."
-        words = {"right": "of the rows right", "note": SAME_ROWS}
-    yield Exhibit(
-        "learning/curves",
-        lambda: training.curves(epochs, series, kept, others, **words),
-        look,
-        limit,
-        core=True,
-    )
-
-
-def examine(
-    job: Job,
-    net: nn.Module,
-    facts: Mapping[str, float],
-    logits: Any,
-    run: Recorder,
-) -> Examination:
-    """Let the task examine the net, and log what it finds; its pictures are not drawn yet."""
-    champion = versions.bearer(job.task.name)
-    if champion and champion.run_id == run.id:  # crowned by a process that died then
+def evaluate_robustness(
+    trainer: Trainer, net: nn.Module, facts: Facts, test: Split, logits: np.ndarray, run: RunLogger
+) -> EvaluationResult:
+    """Return and log what the task evaluates beyond accuracy, compared with the champion."""
+    champion = versions.get_by_alias(trainer.task.name)
+    if champion and champion.run_id == run.id:  # promoted before this run was interrupted
         champion = None
-    theirs = champion.metadata.get("robustness", {}) if champion else {}
-    found = job.task.examine(net, facts, job.splits, logits, theirs)
-    run.metrics(
-        {f"robustness/{name}": v for name, v in {**found.numbers, **found.reported}.items()}
-    )
-    if found.table:
-        run.text("robustness.md", found.table)
-    return found
+    other = champion.metadata.get("robustness", {}) if champion else {}
+    task_evaluation = evaluation.get(trainer.task.name)
+    result = task_evaluation.evaluate(net, facts, trainer.splits, test, logits, other)
+    numbers = {**result.numbers, **result.reported}
+    run.metrics({f"robustness/{name}": value for name, value in numbers.items()})
+    if result.table:
+        run.text("robustness.md", result.table)
+    return result
 
 
-def prove(job: Job, net: nn.Module) -> dict[str, Any]:
-    """Return whether the net's graph is the same function, and the graph's size and speed.
+def register(
+    trainer: Trainer, net: nn.Module, known: Mapping[str, object], run_id: str, verify: Verify
+) -> Version:
+    """Verify the export of the net and register it with its metadata, once per run."""
+    from experiments.registry.metadata import search_tags
 
-    Whatever goes wrong here costs the version its promotion, and no training.
-    """
-    from export import proof
-
-    try:
-        return proof.of_net(job.task, net, job.splits.test.x)
-    except Exception as error:  # of the exporter, which has no common class of its own
-        why = next(iter(str(error).splitlines()), type(error).__name__)
-        return {**proof.NONE, "parity": f"not proven: {why}"}
-
-
-def register(job: Job, net: Any, known: Mapping[str, Any], run_id: str) -> Version:
-    """Prove and register the net with all that rebuilds, judges and exports it; once a run.
-
-    Args:
-        known: its evidence but for the proof, JSON-able.
-    """
-    from experiments import evidence
-
-    if (earlier := versions.registered_by(run_id, job.task.name)) is not None:
+    if (earlier := versions.registered_by(run_id, trainer.task.name)) is not None:
         return earlier
-    metadata = {**known, "proof": prove(job, net), "run_id": run_id}
-    example, tags = job.splits.test.x[:2], evidence.searched(metadata)
-    return artifacts.register_torch(net, job.task.name, example, metadata, tags)
+    metadata = {**known, "proof": verify(trainer, net), "run_id": run_id}
+    example, tags = trainer.splits.val.x[:2], search_tags(metadata)
+    return artifacts.register_torch(net, trainer.task.name, example, metadata, tags)
 
 
-def promote(job: Job, version: Version) -> tuple[bool, str]:
-    """Put `version` to the test; return whether it is champion now, and why."""
-    example = job.splits.test.x[:1]
-    return moves.promote(version, lambda other: rebuilt.time_ratio(version, other, example))
+def promote(trainer: Trainer, version: Version) -> tuple[bool, str]:
+    """Compare `version` with the champion; return whether it replaces it, and why."""
+    example = trainer.splits.val.x[:1]
+    return aliases.promote(version, lambda other: loading.time_ratio(version, other, example))
 
 
-command = options.training(train)
+command = options.command(train)
 
 if __name__ == "__main__":
     cli.main(command)

@@ -1,0 +1,1 @@
+import experiments  # noqa: F401  # switches off reporting before any library is imported

@@ -1,4 +1,4 @@
-"""A torch module to an ONNX graph: of one piece, of the opset asked for, and fit to be read."""
+"""A torch module to an ONNX graph: self-contained, of the chosen opset, with readable names."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from experiments.errors import UserError
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from onnx_ir.passes import common as passes
+from torch import Tensor, nn
+
+from experiments.core.exports import OPSET
+from export.node_names import rename_nodes
 
 if TYPE_CHECKING:
-    import numpy as np
-    import onnx
-    from torch import Tensor, nn
+    from experiments.tasks.task import Task
 
-    from experiments.tasks.base import Task
 
-OPSETS = range(18, 24)  # torch's exporter knows none below, onnxruntime's releases lag above
-OPSET = 20  # the first that has Gelu
+class _Outputs(nn.Module):
+    """A task's network with all outputs of its graph."""
+
+    def __init__(self, task: Task, net: nn.Module) -> None:
+        super().__init__()
+        self.task, self.net = task, net
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.task.outputs(self.net, x).values())
 
 
 def of_task(
@@ -33,145 +45,107 @@ def of_task(
     Args:
         example: [2, ...] as `task.input` says.
         metadata: text to store in the file.
-        opset: the version of ONNX's operators, one of OPSETS.
-
-    Raises:
-        UserError: the opset is none of OPSETS.
     """
-    import torch
-
-    class Graph(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-            return tuple(task.outputs(self.net, x).values())
-
-    inputs = torch.tensor(example)
+    x = torch.tensor(example)
     with torch.inference_mode():
-        outputs = list(task.outputs(net.eval(), inputs))
-    paths = {f"net.{name}": name for name in net.state_dict()}
-    raw = _exported(Graph().eval(), inputs, {0: "batch"}, [task.input.name], outputs, opset)
-    return _finished(raw, task.name, paths, metadata)
+        outputs = list(task.outputs(net.eval(), x))
+    module = _Outputs(task, net)
+    return of_module(module, x, {0: "batch"}, task.input.name, outputs, task.name, metadata, opset)
 
 
 def of_module(
     module: nn.Module,
     example: Tensor,
     dynamic: Mapping[int, str],
-    input_names: Sequence[str],
+    input_name: str,
     output_names: Sequence[str],
+    name: str,
     metadata: Mapping[str, str],
     opset: int = OPSET,
 ) -> onnx.ModelProto:
-    """Return a torch module of one input as an ONNX graph, called as its class.
+    """Return a torch module of one input as an ONNX graph.
 
     Args:
         example: an input.
         dynamic: the input's free dimensions and their names.
+        name: of the graph.
         metadata: text to store in the file.
         opset: the version of ONNX's operators, one of OPSETS.
-
-    Raises:
-        UserError: the opset is none of OPSETS.
     """
-    raw = _exported(module.eval(), example, dynamic, input_names, output_names, opset)
-    paths = {name: name for name in module.state_dict()}
-    return _finished(raw, type(module).__name__.lower(), paths, metadata)
-
-
-def _exported(
-    module: nn.Module,
-    example: Any,
-    dynamic: Mapping[int, str],
-    input_names: Sequence[str],
-    output_names: Sequence[str],
-    opset: int,
-) -> onnx.ModelProto:
-    """Return what torch's exporter makes of `module`, quietly.
-
-    Raises:
-        UserError: the opset is none of OPSETS.
-        RuntimeError: the exporter chose another opset.
-    """
-    if opset not in OPSETS:
-        raise UserError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, found {opset}.")
-    import torch
-
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
         program = torch.onnx.export(
-            module,
+            module.eval(),
             (example,),
             dynamo=True,
             dynamic_shapes=(dict(dynamic),),
-            input_names=list(input_names),
+            input_names=[input_name],
             output_names=list(output_names),
             opset_version=opset,
             external_data=False,
             verbose=False,
         )
     assert program is not None
-    made: onnx.ModelProto = program.model_proto
-    found = {each.domain: each.version for each in made.opset_import}
-    if found != {"": opset}:
-        raise RuntimeError(f"opset: asked torch's exporter for {opset}, found {found}.")
-    return made
+    model = program.model
+    if model.opset_imports != {"": opset}:
+        raise RuntimeError(f"torch's exporter chose the opsets {dict(model.opset_imports)}.")
+    _simplify(model)
+    _count_axes_from_the_front(model)
+    paths = {path: path.removeprefix("net.") for path in module.state_dict()}
+    rename_nodes(model.graph, paths)
+    # The exporter's metadata have stack traces with paths of this machine.
+    passes.ClearMetadataAndDocStringPass()(model)
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        value.metadata_props.clear()
+    model.graph.name = name
+    model.metadata_props.update(metadata)
+    proto = ir.to_proto(model)
+    proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
+    return proto
 
 
-def _finished(
-    model: onnx.ModelProto, name: str, paths: Mapping[str, str], metadata: Mapping[str, str]
-) -> onnx.ModelProto:
-    """Return `model`, changed in place: simplified, with readable names, without notes."""
-    from onnx import helper
-
-    from export import names
-
-    _simplify(model.graph)
-    names.readable(model, paths)
-    graph = model.graph
-    values = (*graph.input, *graph.value_info, *graph.output)
-    for item in (graph, *graph.node, *graph.initializer, *values):
-        item.ClearField("metadata_props")  # stack traces and paths of this machine
-        item.ClearField("doc_string")
-    graph.name = name
-    model.ir_version = helper.find_min_ir_version_for(model.opset_import)
-    del model.metadata_props[:]
-    helper.set_model_props(model, dict(metadata))
-    return model
-
-
-def _simplify(graph: onnx.GraphProto) -> None:
-    """Say in place what takes a node and a constant, or two nodes, with one node.
-
-    Reshape to [-1, n] that keeps the first dimension is Flatten; Squeeze before Reshape is idle.
-    """
-    from onnx import helper, numpy_helper
-
-    shapes = {each.name: numpy_helper.to_array(each).tolist() for each in graph.initializer}
-    made_by = {value: node for node in graph.node for value in node.output}
-    for node in [node for node in graph.node if node.op_type == "Reshape"]:
-        shape = shapes.get(node.input[1], [0])
-        before = made_by.get(node.input[0])
+def _simplify(model: ir.Model) -> None:
+    """Replace two nodes, or a node and a constant, by one node, in place."""
+    for node in model.graph:
+        if node.op_type != "Reshape":
+            continue
+        source, target = node.inputs
+        assert source is not None and target is not None
+        constant = ir.convenience.get_const_tensor(target)
+        shape = [0] if constant is None else constant.numpy().tolist()
+        # A Squeeze before a Reshape to a fixed shape changes nothing.
+        before = source.producer()
         if before is not None and before.op_type == "Squeeze" and 0 not in shape:
-            node.input[0] = before.input[0]
-        if shape == [-1, math.prod(_inner(graph, node.input[0]))]:
+            node.replace_input_with(0, before.inputs[0])
+        # A Reshape to [-1, n] that keeps the first dimension is Flatten.
+        if shape == [-1, _elements(node.inputs[0])]:
             node.op_type = "Flatten"
-            node.input[:] = node.input[:1]
-            del node.attribute[:]
-            node.attribute.append(helper.make_attribute("axis", 1))
-    read = {name for node in graph.node for name in node.input}
-    read |= {value.name for value in graph.output}
-    for node in [node for node in graph.node if not read & set(node.output)]:
-        graph.node.remove(node)
+            node.resize_inputs(1)
+            node.attributes.clear()
+            node.attributes.add(ir.AttrInt64("axis", 1))
+    passes.RemoveUnusedNodesPass()(model)
 
 
-def _inner(graph: onnx.GraphProto, name: str) -> list[int]:
-    """Return the sides of a value but the first; a 0 for each that is free, or if unknown."""
-    for value in (*graph.input, *graph.value_info):
-        if value.name == name:
-            sides = value.type.tensor_type.shape.dim
-            return [side.dim_value for side in sides][1:] or [0]
-    return [0]
+def _count_axes_from_the_front(model: ir.Model) -> None:
+    """Make the axes of sums and means positive: of a batch of 0, onnxruntime ignores others."""
+    for node in model.graph:
+        if not node.op_type.startswith("Reduce") or len(node.inputs) < 2:
+            continue
+        source, chosen = node.inputs[:2]
+        axes = ir.convenience.get_const_tensor(chosen) if chosen is not None else None
+        if axes is None or source is None or source.shape is None or (axes.numpy() >= 0).all():
+            continue
+        front = ir.tensor(axes.numpy() % len(source.shape), name=f"{node.outputs[0].name}_axes")
+        value = ir.val(front.name, const_value=front)
+        model.graph.register_initializer(value)
+        node.replace_input_with(1, value)
+    passes.RemoveUnusedNodesPass()(model)
+
+
+def _elements(value: ir.Value | None) -> int:
+    """Return the elements of one sample of a value [N, ...]; 0 if its shape is free or unknown."""
+    shape = value.shape if value is not None else None
+    if shape is None or len(shape) < 2:
+        return 0
+    return math.prod(size if isinstance(size, int) else 0 for size in shape[1:])

@@ -1,4 +1,4 @@
-"""A graph in Netron: shown in the user's browser, or drawn by it as an SVG; nothing goes out."""
+"""A graph in Netron: shown in the user's browser, or drawn as SVG; nothing leaves this machine."""
 
 from __future__ import annotations
 
@@ -17,32 +17,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import netron  # type: ignore[import-untyped]
+import onnx
+import onnx_ir as ir
 
-from experiments.errors import UserError
+from experiments.core.errors import UserError
 
 if TYPE_CHECKING:
-    import onnx
     from playwright.sync_api import Page
 
 HOST = "127.0.0.1"
-PATIENCE = 60_000  # milliseconds until Netron must have drawn the graph
+TIMEOUT_MS = 60_000  # until Netron has drawn the graph
 QUIET = ["--no-sandbox", "--disable-gpu", f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {HOST}"]
 OWN = "default-src 'self' blob: data:; style-src 'self' 'unsafe-inline'"
-# Netron takes eval away from its page, and the browser's driver needs it.
+# Netron removes eval from its page, and the browser's driver needs it.
 KEEP_EVAL = (
     "Object.defineProperty(window, 'eval', {get: ((own) => () => own)(window.eval), set: () => {}})"
 )
 
 
 def view(path: Path) -> None:
-    """Show the graph in Netron in the user's browser, until Ctrl-C.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    _check(path)
+    """Show the graph in Netron in the user's browser, until Ctrl-C."""
     with (
-        tempfile.TemporaryDirectory() as folder,  # Netron serves all that lies beside the file
+        tempfile.TemporaryDirectory() as folder,  # Netron serves all files of the graph's folder
         serving(Path(shutil.copy(path, folder))) as url,
     ):
         click.echo(f"Netron shows {path} at {url}; Ctrl-C ends it.")
@@ -52,57 +49,33 @@ def view(path: Path) -> None:
     click.echo()
 
 
-def _check(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(f"netron: expected an ONNX file; {path} is none.")
-
-
 def picture(path: Path) -> str:
-    """Return the graph as Netron draws it, an SVG that stands alone, on a light ground.
+    """Return the graph as Netron draws it: a self-contained SVG on a light background.
 
-    A node bears its name, an edge the name and the shape of its value, a weight its shape.
+    Nodes have their names, edges the name and the shape of their value, weights their shapes.
 
     Raises:
-        UserError: there is no such file, no playwright or no chromium, or Netron draws nothing.
+        UserError: package-missing, browser-missing, or drawing-failed.
     """
-    _check(path)
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    try:
-        model = onnx.load(path)
-    except DecodeError as error:
-        raise UserError(f"netron: expected an ONNX file; {path} is none.") from error
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as thread:
         labelled = Path(folder, path.name)
-        onnx.save(_labelled(model), labelled)
-        # In a thread of its own: playwright refuses one that has an event loop already.
-        return _standalone(thread.submit(_draw, labelled).result())
-
-
-def _labelled(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy whose values carry their shapes in their names: Netron shows one or other."""
-    from onnx import shape_inference
-
-    model = shape_inference.infer_shapes(model)
-    graph = model.graph
-    labels: dict[str, str] = {}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        dims = [dim.dim_param or str(dim.dim_value) for dim in value.type.tensor_type.shape.dim]
-        labels[value.name] = value.name = f"{value.name}  {'×'.join(dims)}".strip()
-    known = {weight.name for weight in graph.initializer}
-    for node in graph.node:
-        for names in (node.input, node.output):
-            names[:] = [name if name in known else labels.get(name, name) for name in names]
-    return model
-
-
-def _standalone(svg: str) -> str:
-    """Return Netron's SVG able to be scaled, its labels legible on lines and in every font."""
+        _label_shapes(path, labelled)
+        # In another thread: playwright refuses one that has an event loop already.
+        svg = thread.submit(_draw, labelled).result()
+    # Make the labels legible on lines and in every font, and the picture scalable.
     halo = r"\g<0>paint-order: stroke; stroke: #fff; stroke-width: 3px; "
     svg = re.sub(r'class="edge-label"[^>]*style="', halo, svg)
     svg = svg.replace("\u3008", " [").replace("\u3009", "]")
     return re.sub(r'width="(\d+)" height="(\d+)"', r'\g<0> viewBox="0 0 \1 \2"', svg, count=1)
+
+
+def _label_shapes(path: Path, labelled: Path) -> None:
+    """Copy a graph with its values' shapes in their names: Netron shows only one of the two."""
+    model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.load(path)))
+    for value in ir.convenience.create_value_mapping(model.graph).values():
+        if not value.is_initializer() and value.shape is not None:
+            value.name = f"{value.name}  {'×'.join(map(str, value.shape))}".strip()
+    ir.save(model, labelled)
 
 
 def _draw(path: Path) -> str:
@@ -110,14 +83,20 @@ def _draw(path: Path) -> str:
         from playwright.sync_api import Error, sync_playwright
     except ImportError as error:
         raise UserError(
-            "picture: expected the package playwright, found none; "
-            "python -m pip install -r tests/requirements.txt brings it."
+            "package-missing",
+            "package playwright",
+            expected="an installed package, which draws Netron's picture",
+            found="none",
+            fix="Run python -m pip install -r tests/requirements.txt.",
         ) from error
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         raise UserError(
-            "picture: expected the browser chromium, found none; install the package chromium "
-            "of Debian or Ubuntu."
+            "browser-missing",
+            "chromium",
+            expected="a program on the PATH, which draws Netron's picture",
+            found="none",
+            fix="Install the package chromium of Debian or Ubuntu.",
         )
     try:
         with (
@@ -132,20 +111,23 @@ def _draw(path: Path) -> str:
             page.goto(url)
             return _export(page)
     except Error as error:
-        reason = error.message.splitlines()[0]
         raise UserError(
-            f"picture: expected Netron to draw {path.name}; found: {reason}. (A release of Netron "
-            "works for half a year: python -m pip install --upgrade netron.)"
+            "drawing-failed",
+            path.name,
+            expected="a graph that Netron draws",
+            found=error.message.splitlines()[0],
+            fix="Netron stops working half a year after its release: "
+            "run python -m pip install --upgrade netron.",
         ) from error
 
 
 def _export(page: Page) -> str:
-    """Return what Netron's own command 'Export as SVG' saves, the nodes' names switched on."""
-    drawn = "body.default #canvas"
-    page.locator(drawn).evaluate("drawing => drawing.dataset.first = ''", timeout=PATIENCE)
+    """Return what Netron's command 'Export as SVG' saves, with the nodes' names switched on."""
+    canvas = "body.default #canvas"
+    page.locator(canvas).evaluate("drawing => drawing.dataset.first = ''", timeout=TIMEOUT_MS)
     page.keyboard.press("Control+u")
-    page.locator(f"{drawn}:not([data-first])").wait_for(timeout=PATIENCE)
-    with page.expect_download(timeout=PATIENCE) as download:
+    page.locator(f"{canvas}:not([data-first])").wait_for(timeout=TIMEOUT_MS)
+    with page.expect_download(timeout=TIMEOUT_MS) as download:
         page.keyboard.press("Control+Alt+e")
     return download.value.path().read_text("utf-8")
 
@@ -153,41 +135,39 @@ def _export(page: Page) -> str:
 @contextmanager
 def serving(path: Path) -> Iterator[str]:
     """Serve Netron with the graph on a free port of this machine; yield the address."""
-    import netron  # type: ignore[import-untyped]
-
-    said = logging.NullHandler()
-    logging.getLogger().addHandler(said)  # or Netron sets up the logging of the whole process
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)  # or Netron configures the process's logging
     address = netron.start(str(path), address=(HOST, 0), browse=False)
-    gate = ThreadingHTTPServer((HOST, 0), _gate(*address))
-    threading.Thread(target=gate.serve_forever, daemon=True).start()
+    proxy = ThreadingHTTPServer((HOST, 0), _proxy(*address))
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
     try:
-        yield f"http://{HOST}:{gate.server_port}"
+        yield f"http://{HOST}:{proxy.server_port}"
     finally:
-        gate.shutdown()
-        gate.server_close()
+        proxy.shutdown()
+        proxy.server_close()
         netron.stop(address)
-        logging.getLogger().removeHandler(said)
+        logging.getLogger().removeHandler(handler)
 
 
-def _gate(host: str, port: int) -> type[BaseHTTPRequestHandler]:
-    """Return what hands on Netron's pages and forbids them every address but their own.
+def _proxy(host: str, port: int) -> type[BaseHTTPRequestHandler]:
+    """Return a handler that forwards Netron's pages, without access to any other address.
 
-    Netron's page asks a host where the user is and tells another what he does. The header keeps
-    every browser from it; the cookie spares the question whether that is welcome.
+    Netron's page asks one host for the user's country and reports to another. The header forbids
+    both in every browser; the cookie answers the question for consent.
     """
 
-    class Gate(BaseHTTPRequestHandler):
+    class Proxy(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             own = f"{HOST}:{self.connection.getsockname()[1]}"
-            if self.headers["Host"] != own:  # a foreign name that leads here
+            if self.headers["Host"] != own:  # another name that resolves to this machine
                 self.send_error(403)
                 return
-            with closing(http.client.HTTPConnection(host, port)) as link:
-                link.request("GET", self.path)
-                answer = link.getresponse()
-                raw = answer.read()
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.getheader("Content-Type", "text/plain"))
+            with closing(http.client.HTTPConnection(host, port)) as connection:
+                connection.request("GET", self.path)
+                response = connection.getresponse()
+                raw = response.read()
+            self.send_response(response.status)
+            self.send_header("Content-Type", response.getheader("Content-Type", "text/plain"))
             self.send_header("Content-Length", str(len(raw)))
             self.send_header("Content-Security-Policy", OWN)
             self.send_header("Set-Cookie", "consent=1; Path=/; SameSite=Strict")
@@ -195,6 +175,6 @@ def _gate(host: str, port: int) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(raw)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing of each request."""
+            """Log no requests."""
 
-    return Gate
+    return Proxy

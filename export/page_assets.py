@@ -1,6 +1,6 @@
-"""The files that the page brings along: the canvas as a graph, and ten digits to try.
+"""The page's files that are generated: the canvas as a graph, and ten example digits.
 
-Made anew by: python -m export.page_assets
+Run: python -m export.page_assets
 """
 
 from pathlib import Path
@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from experiments.core.files import write
 from experiments.data import mnist
-from experiments.outfile import write
-from export import canvas
+from export import preprocessing
 
-TAB = Path(__file__).resolve().parents[1] / "serve" / "digit"
+TAB = Path(__file__).resolve().parents[1] / "serve" / "tabs" / "digit"
 ENLARGED = 5  # pixels of an example picture for each pixel of MNIST
 
 
 def canvas_graph() -> bytes:
     """Return the canvas as the bytes of an ONNX graph: canvas -> image, box, ink."""
-    return canvas.graph().SerializeToString()
+    return preprocessing.export_preprocessing().SerializeToString()
 
 
 def examples() -> dict[str, np.ndarray]:
@@ -33,7 +33,7 @@ def examples() -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Write the files into serve/digit/."""
+    """Write the files into serve/tabs/digit/."""
     write(canvas_graph(), TAB / "canvas.onnx")
     (TAB / "examples").mkdir(exist_ok=True)
     for name, picture in examples().items():

@@ -1,189 +1,155 @@
-"""An ONNX graph to one of less precision: weights in float16, or products in 8-bit integers."""
+"""An ONNX graph in less precision: weights in float16, or products in 8-bit integers."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from experiments.errors import UserError
+from experiments.core.errors import UserError
 
-if TYPE_CHECKING:
-    import onnx
-
-PRECISIONS = ("fp32", "fp16", "int8")
-PRODUCTS = ("Conv", "Gemm", "MatMul")  # what is worth computing in integers
-CALIBRATION = 1000  # images; values beyond the range of theirs are cut off
+PRODUCTS = ("Conv", "Gemm", "MatMul")  # operators that int8 computes in integers
+CALIBRATION = 1000  # images; values beyond the range of theirs are clipped
 BATCH = 100
+MAX_FP16 = float(np.finfo(np.float16).max)  # 65504
+# Without this the quantizer warns that the graph is not prepared, which it is.
+PREPARED = {"key": "onnx.quant.pre_process", "value": "onnxruntime.quant"}
+ENDINGS = {"_DequantizeLinear_Output": "_dequantized", "_QuantizeLinear_Output": "_quantized"}
 
 
 def to_precision(
-    graph: onnx.ModelProto, precision: str, images: Callable[[], np.ndarray]
+    model: onnx.ModelProto, precision: str, images: Callable[[], np.ndarray]
 ) -> onnx.ModelProto:
-    """Return `graph` in one of PRECISIONS; `fp32` is `graph` itself.
+    """Return `model` in a precision, `fp32`, which it has, `fp16` or `int8`.
 
     Args:
-        images: returns inputs of the training set; asked for int8 only.
+        images: returns inputs of the training set; called for int8 only.
 
     Raises:
-        UserError: the precision is unknown, or the graph cannot be had in it.
+        UserError: weight-overflow or product-missing, the graph cannot be converted.
     """
-    if precision == "fp32":
-        return graph
     if precision == "fp16":
-        return fp16(graph)
+        return fp16(model)
     if precision == "int8":
-        return int8(graph, images()[:CALIBRATION])
-    raise UserError(f"precision: expected {', '.join(PRECISIONS)}, found {precision!r}.")
+        return int8(model, images()[:CALIBRATION])
+    return model
 
 
-def fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `graph` computing in float16 all that it computed in float32.
-
-    Its inputs and outputs keep their names and types; between them and the rest stand Casts.
+def fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `model` with all float32 weights and values in float16, but for inputs and outputs.
 
     Raises:
-        UserError: a weight is larger than float16 holds, 65504.
+        UserError: weight-overflow, a weight is larger than float16 represents, 65504.
     """
-    from onnx import TensorProto, numpy_helper
-
-    half = type(graph)()
-    half.CopyFrom(graph)
-    inside = half.graph
-    for tensor in inside.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            values = numpy_helper.to_array(tensor)
-            if np.abs(values).max(initial=0) > np.finfo(np.float16).max:
-                raise UserError(f"precision: {tensor.name} has values too large for fp16.")
-            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
-    for node in inside.node:
-        if node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT:
-            node.attribute[0].i = TensorProto.FLOAT16
-    for value in inside.value_info:
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
-            value.type.tensor_type.elem_type = TensorProto.FLOAT16
-    _cast_at_the_ends(inside)
+    for tensor in model.graph.initializer:
+        largest = np.abs(numpy_helper.to_array(tensor)).max(initial=0)
+        if tensor.data_type == TensorProto.FLOAT and largest > MAX_FP16:
+            raise UserError(
+                "weight-overflow",
+                tensor.name,
+                expected=f"values of at most {MAX_FP16:g} for fp16",
+                found=f"{largest:g}",
+                fix="Export with precision fp32 or int8.",
+            )
+    half = convert_float_to_float16(
+        _copy(model),
+        keep_io_types=True,
+        disable_shape_infer=True,
+        op_block_list=[],
+        force_fp16_initializers=True,
+    )
+    # The converter appends its Casts, and numbers them.
+    graph = ir.from_proto(half.graph)
+    graph.sort()
+    for node in graph:
+        (value,) = node.outputs
+        if str(value.name).startswith("graph_input_cast"):
+            value.name = f"{node.inputs[0].name}_float16"
+        for output in value.uses():
+            if output.node.name.startswith("graph_output_cast"):
+                value.name = f"{output.node.outputs[0].name}_float16"
+        node.name = value.name
+    half.graph.CopyFrom(_to_proto(graph))
     return half
 
 
-def _cast_at_the_ends(graph: onnx.GraphProto) -> None:
-    """Put a Cast behind each float32 input and before each float32 output, in place."""
-    from onnx import TensorProto, helper
-
-    def floats(values: Any) -> list[str]:
-        return [v.name for v in values if v.type.tensor_type.elem_type == TensorProto.FLOAT]
-
-    before, behind = floats(graph.input), floats(graph.output)
-    inner = {name: f"{name}_float16" for name in (*before, *behind)}
-    for node in graph.node:
-        node.input[:] = [inner.get(name, name) for name in node.input]
-        node.output[:] = [inner.get(name, name) for name in node.output]
-        node.name = inner.get(node.name, node.name)
-
-    def cast(given: str, made: str, dtype: int) -> onnx.NodeProto:
-        return helper.make_node("Cast", [given], [made], name=made, to=dtype)
-
-    nodes = [
-        *(cast(name, inner[name], TensorProto.FLOAT16) for name in before),
-        *graph.node,
-        *(cast(inner[name], name, TensorProto.FLOAT) for name in behind),
-    ]
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-class Calibration:
-    """The images that tell the range of each value, a batch at a time, as onnxruntime asks."""
+class Calibration(CalibrationDataReader):
+    """The images that measure the range of each value, a batch at a time."""
 
     def __init__(self, name: str, images: np.ndarray) -> None:
         starts = range(0, len(images), BATCH)
-        self._batches: Iterator[dict[str, np.ndarray]] = iter(
-            [{name: images[start : start + BATCH]} for start in starts]
-        )
+        self._batches = iter([{name: images[start : start + BATCH]} for start in starts])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._batches, None)
 
 
-def int8(graph: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
-    """Return `graph` with convolutions and matrix products in int8: static, QDQ, by channel.
+def int8(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
+    """Return `model` with convolutions and matrix products in int8: static, QDQ, by channel.
 
     Args:
-        images: as the graph's input wants them; of the training set, some hundreds.
+        images: as the graph's input takes them; of the training set, some hundreds.
 
     Raises:
-        UserError: the graph has no such product.
+        UserError: product-missing, the graph has no such product.
     """
-    if not any(node.op_type in PRODUCTS for node in graph.graph.node):
+    if not any(node.op_type in PRODUCTS for node in model.graph.node):
         raise UserError(
-            f"precision: expected a graph with {', '.join(PRODUCTS)} for int8, "
-            f"{graph.graph.name} has none; take fp32 or fp16."
+            "product-missing",
+            f"graph {model.graph.name}",
+            expected=f"one of {', '.join(PRODUCTS)} to compute in int8",
+            found="none",
+            fix="Export with precision fp32 or fp16.",
         )
-    import onnx
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-
-    CalibrationDataReader.register(Calibration)
-    given = onnx.ModelProto()
-    given.CopyFrom(graph)
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        made = Path(folder, "made.onnx")
+    quantized, source = _copy(model), _copy(model)
+    source.metadata_props.add(**PREPARED)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "int8.onnx")
         quantize_static(
-            given,
-            made,
-            Calibration(graph.graph.input[0].name, images),
+            source,
+            path,
+            Calibration(model.graph.input[0].name, images),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,  # onnxruntime refuses QInt8 in opset 23
             op_types_to_quantize=list(PRODUCTS),
             per_channel=True,
         )
-        small = onnx.load(made)
-    _tidy(small.graph)
-    given.graph.CopyFrom(small.graph)  # what is said of the graph stays
-    return given
+        graph = ir.from_proto(onnx.load(path).graph)
+    _tidy(graph)
+    quantized.graph.CopyFrom(_to_proto(graph))  # metadata and versions stay
+    return quantized
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantiser from advice on preparing a graph, which this one is, and progress."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    return onnx.ModelProto.FromString(model.SerializeToString())
 
 
-def _tidy(graph: onnx.GraphProto) -> None:
-    """Give the quantiser's values and nodes readable names; put weights before their reader."""
-    from export.names import rename
+def _to_proto(graph: ir.Graph) -> onnx.GraphProto:
+    """Return the graph without a second statement of each constant's type and shape."""
+    for constant in graph.initializers.values():
+        constant.type = constant.shape = None
+    return ir.to_proto(graph)
 
-    ends = {"_DequantizeLinear_Output": "_dequantized", "_QuantizeLinear_Output": "_quantized"}
 
-    def called(name: str) -> str:
-        for end, instead in ends.items():
-            name = name.removesuffix(end) + instead if name.endswith(end) else name
-        return name
-
-    rename(graph, called)
-    stored = {each.name for each in graph.initializer}
-    weights = {node.output[0]: node for node in graph.node if stored.issuperset(node.input)}
-    ordered: dict[str, onnx.NodeProto] = {}
-    for node in graph.node:
-        if node.output[0] not in weights:
-            ordered |= {name: weights[name] for name in node.input if name in weights}
-            ordered[node.output[0]] = node
-    nodes = [type(node).FromString(node.SerializeToString()) for node in ordered.values()]
-    del graph.node[:]
-    graph.node.extend(nodes)
+def _tidy(graph: ir.Graph) -> None:
+    """Give the quantizer's values and nodes readable names; put weights before their reader."""
+    constants = {*graph.initializers.values()}
+    for node in graph:
+        value = node.outputs[0]
+        for ending, instead in ENDINGS.items():
+            if str(value.name).endswith(ending):
+                value.name = str(value.name).removesuffix(ending) + instead
+        node.name = value.name
+        # A dequantized weight moves to the node that reads it.
+        for source in node.inputs:
+            producer = source.producer() if source is not None else None
+            if producer is not None and constants.issuperset(producer.inputs):
+                graph.remove(producer)
+                graph.insert_before(node, producer)

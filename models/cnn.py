@@ -1,17 +1,18 @@
 """A small convolutional network for handwritten digits."""
 
 import torch
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 # Mean and standard deviation of the pixels of MNIST's 60,000 training images, as 0..1.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
-SIDE = 28  # pixels of a digit's picture
-DIGITS = 10  # classes 0 to 9; one more, of this number, says that it is none
+SIDE = 28  # pixels of an image
+DIGITS = 10  # classes 0 to 9; the class of this number is "no digit"
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
 class Normalize(nn.Module):
-    """Pixels 0..255 to zero mean and unit variance; part of the net, so it is written once."""
+    """Pixels 0..255 to zero mean and unit variance."""
 
     mean: Tensor
     std: Tensor
@@ -21,26 +22,26 @@ class Normalize(nn.Module):
         self.register_buffer("mean", torch.tensor(mean * 255))
         self.register_buffer("std", torch.tensor(std * 255))
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Real[Tensor, "*batch 28 28"]) -> Float[Tensor, "*batch 28 28"]:
         return (image.float() - self.mean) / self.std
 
 
 class DigitCNN(nn.Module):
     """Stages of convolutions, each pooled to half its side, and two linear layers.
 
-    `temperature` divides the logits: 1 in training, and what makes the probabilities honest after
-    it (C. Guo et al., "On Calibration of Modern Neural Networks", 2017).
+    `temperature` divides the logits: 1 in training, then fitted by calibration (C. Guo et al.,
+    "On Calibration of Modern Neural Networks", 2017).
 
-    Pooling stands before the normalisation and the activation, which then touch a quarter of
-    the values. The first convolution is not padded: the rim of an MNIST picture is empty.
+    Pooling precedes normalisation and activation, which then process a quarter of the values.
+    The first convolution is not padded: the border of an MNIST image is empty.
 
     Args:
-        width: channels of the first stage; each stage has twice as many as the one before.
-        stages: how many there are, 1 to 3.
-        depth: convolutions in each stage but the first, which has one.
-        fold: 2 folds the picture to 14x14 cells of 4 channels (pixel unshuffle), so that all that
-            follows has a quarter of the places; 1 leaves it as it is.
-        hidden: units of the hidden linear layer.
+        base_channels: of the first stage; each stage has twice as many as the one before.
+        num_stages: 1 to 3.
+        convs_per_stage: convolutions in each stage but the first, which has one.
+        pixel_unshuffle: 2 rearranges the image into 4 channels of 14x14 pixels, so that all
+            following layers have a quarter of the positions; 1 leaves it.
+        hidden_dim: units of the hidden linear layer.
         activation: relu, gelu or silu.
     """
 
@@ -48,53 +49,56 @@ class DigitCNN(nn.Module):
 
     def __init__(
         self,
-        width: int = 16,
-        stages: int = 3,
-        depth: int = 1,
-        fold: int = 1,
-        hidden: int = 128,
-        activation: str = "gelu",
+        *,
+        base_channels: int,
+        num_stages: int,
+        convs_per_stage: int,
+        pixel_unshuffle: int,
+        hidden_dim: int,
+        activation: str,
     ) -> None:
         super().__init__()
         self.config = {
-            "width": width,
-            "stages": stages,
-            "depth": depth,
-            "fold": fold,
-            "hidden": hidden,
+            "base_channels": base_channels,
+            "num_stages": num_stages,
+            "convs_per_stage": convs_per_stage,
+            "pixel_unshuffle": pixel_unshuffle,
+            "hidden_dim": hidden_dim,
             "activation": activation,
         }
         self.normalize = Normalize(MNIST_MEAN, MNIST_STD)
-        self.fold = nn.PixelUnshuffle(fold) if fold > 1 else None
-        channels, side = fold**2, SIDE // fold - 2
+        self.fold = nn.PixelUnshuffle(pixel_unshuffle) if pixel_unshuffle > 1 else None
+        channels, side = pixel_unshuffle**2, SIDE // pixel_unshuffle - 2
         self.stages = nn.Sequential()
-        for stage in range(stages):
-            wide = width * 2**stage
-            for again in range(depth if stage else 1):
-                last = again + 1 == (depth if stage else 1)
-                conv = nn.Conv2d(channels, wide, 3, padding=min(1, len(self.stages)), bias=False)
-                self.stages.append(_block(conv, nn.BatchNorm2d(wide), activation, pool=last))
-                channels = wide
+        for stage in range(num_stages):
+            out_channels = base_channels * 2**stage
+            convs = convs_per_stage if stage else 1
+            for index in range(convs):
+                padding = min(1, len(self.stages))
+                conv = nn.Conv2d(channels, out_channels, 3, padding=padding, bias=False)
+                norm = nn.BatchNorm2d(out_channels)
+                self.stages.append(_block(conv, norm, activation, pool=index == convs - 1))
+                channels = out_channels
             side //= 2
-        inner = nn.Linear(channels * side**2, hidden, bias=False)
-        self.hidden = _block(inner, nn.BatchNorm1d(hidden), activation)
-        self.output = nn.Linear(hidden, DIGITS + 1)
+        inner = nn.Linear(channels * side**2, hidden_dim, bias=False)
+        self.hidden = _block(inner, nn.BatchNorm1d(hidden_dim), activation)
+        self.output = nn.Linear(hidden_dim, DIGITS + 1)
         self.register_buffer("temperature", torch.ones(()))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the logits, float32 [B, 11], of `image`, uint8 or float [B, 28, 28], 0..255.
-
-        The first ten are the digits'; the last says that it is none.
-        """
-        x = self.normalize(image).unsqueeze(1)
+    def forward(self, image: Real[Tensor, "batch 28 28"]) -> Float[Tensor, "batch 11"]:
+        """Return the logits of `image`, 0..255: of the ten digits, then of "no digit"."""
+        x = self.normalize(image).unsqueeze(1)  # [B, 1, 28, 28]
         if self.fold is not None:
             x = self.fold(x)  # [B, fold^2, 28 / fold, 28 / fold]
-        x = self.stages(x.contiguous(memory_format=torch.channels_last))
-        return self.output(self.hidden(x.flatten(1))) / self.temperature
+        x = self.stages(x.contiguous(memory_format=torch.channels_last))  # [B, C, side, side]
+        logits: Tensor = self.output(self.hidden(x.flatten(1)))
+        return logits / self.temperature
 
 
-def _block(weighted: nn.Module, norm: nn.Module, activation: str, pool: bool = False) -> nn.Module:
-    """Return the layer with what follows it, each part under its name."""
+def _block(
+    weighted: nn.Module, norm: nn.Module, activation: str, pool: bool = False
+) -> nn.Sequential:
+    """Return the layer, then pooling, normalisation and activation, each under its name."""
     parts = nn.Sequential()
     parts.add_module(type(weighted).__name__.lower().removesuffix("2d"), weighted)
     if pool:

@@ -1,11 +1,11 @@
-// Gradio gives each radio button a name of its own, and a new one with each choice. One name a
-// group makes it one stop of the Tab key, within which the arrow keys choose, as everywhere.
+// Gradio gives each radio button its own name, and a new one with each choice. With one name a
+// group, it is one stop of the Tab key, and the arrow keys choose within it, as usual.
 () => {
-  const named = () =>
+  const rename = () =>
     document.querySelectorAll('fieldset[id] input[type=radio][name^="radio-"]').forEach((radio) => {
       radio.name = radio.closest("fieldset").id;
     });
-  const what = { childList: true, subtree: true, attributeFilter: ["name"] };
-  new MutationObserver(named).observe(document.body, what);
-  named();
+  const options = { childList: true, subtree: true, attributeFilter: ["name"] };
+  new MutationObserver(rename).observe(document.body, options);
+  rename();
 };

@@ -1,18 +1,15 @@
-"""The README's commands, word for word, in a second checkout with a store of its own."""
+"""The README's commands, in a second checkout with its own store."""
 
 import json
 import re
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from experiments import tasks
+from experiments.core import cli
 from experiments.data import mnist
 from tests.conftest import (
     Command,
@@ -23,37 +20,33 @@ from tests.conftest import (
     serving,
     write_digits,
 )
+from tests.expect import ending
 
 EVERY_EPOCH = {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr"}
 
-TASKS = ", ".join(repr(name) for name in tasks.names())
 
-
-def runs(store: MlflowClient, name: str = "") -> list[Run]:
-    """All runs, the newest first; those of one MLproject entry and task if `name` says so."""
-    found = store.search_runs(["0"], max_results=1000)
-    return [run for run in found if name in run.info.run_name or not name]
+def parents(store: MlflowClient) -> list[Run]:
+    """The runs that are no trials, the newest first."""
+    runs = store.search_runs(["0"], max_results=1000)
+    return [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
 
 
 def parent(store: MlflowClient, task: str) -> Run:
     """The first run that trained `task`."""
-    mine = [
-        run
-        for run in runs(store)
-        if run.data.params.get("task") == task and "mlflow.parentRunId" not in run.data.tags
-    ]
-    return mine[-1]
+    return [run for run in parents(store) if run.data.params.get("task") == task][-1]
 
 
-def test_before_training_there_is_one_sentence(tmp_path: Path, run: Command) -> None:
+@pytest.mark.slow
+def test_before_training_each_command_ends_with_one_sentence(tmp_path: Path, run: Command) -> None:
     fresh = copy_project(tmp_path / "fresh")
-    for line, makes in (
-        ("python export/to_onnx.py", "mlflow run . -e train -P task=mnist"),
-        ("python serve/app.py", "python export/to_onnx.py --task gate"),
-        ("python serve/app.py --backend torch", "mlflow run . -e train -P task=gate"),
+    for line, fix in (
+        ("python export/to_onnx.py", cli.HOW_TO_TRAIN.format(task="mnist")),
+        ("python serve/app.py", cli.HOW_TO_EXPORT.format(task="mnist")),
+        ("python serve/app.py --backend torch", cli.HOW_TO_TRAIN.format(task="mnist")),
     ):
         result = run(line, cwd=fresh, fails=True)
-        assert result.returncode == 2 and makes in result.stderr
+        assert result.returncode == cli.USER_ERROR
+        assert fix in ending(result.stderr).sentence
         assert len(result.stderr.strip().splitlines()) == 1
     assert not (fresh / "mlflow.db").exists() and not (fresh / "model.onnx").exists()
 
@@ -76,43 +69,52 @@ def test_run_holds_everything(store: MlflowClient, task: str) -> None:
     assert json.loads(data.source)["tags"]["origin"] == run.data.params["data_source"]
 
 
-def test_figures_are_logged_in_folders_named_by_what_they_show(store: MlflowClient) -> None:
-    def figures(task: str, folder: str = "") -> set[str]:
-        listed = store.list_artifacts(parent(store, task).info.run_id, f"figures/{folder}")
-        return {Path(file.path).name for file in listed}
-
-    both = {"network", "learning", "decisions", "index.json"}
-    assert figures("mnist") == both | {"mistakes", "inside", "robustness"}
-    assert figures("gate") == both | {"search"}
-    searched = {"history", "importances", "parallel-coordinates", "pruned"}
-    assert figures("gate", "search") == {f"{name}.png" for name in searched}
-    for task in ("mnist", "gate"):
-        named = {f"architecture{ending}" for ending in (".png", ".svg", "-dark.svg", ".md")}
-        assert named <= figures(task, "network")
-        assert {"curves.png", "replay.gif"} <= figures(task, "learning")
+def figures(store: MlflowClient, run: Run, folder: str = "") -> set[str]:
+    listed = store.list_artifacts(run.info.run_id, f"figures/{folder}")
+    return {Path(file.path).name for file in listed}
 
 
-def test_pictures_with_steps_make_a_slider(store: MlflowClient) -> None:
-    for task in ("mnist", "gate"):
-        run = parent(store, task)
-        files = [file.path for file in store.list_artifacts(run.info.run_id, "images")]
-        steps = {int(re.search(r"step\+(\d+)", path)[1]) for path in files}
-        assert 0 in steps and len(steps) >= 10
+def check_figures(store: MlflowClient, run: Run, folders: set[str]) -> None:
+    """All figures, in folders by subject."""
+    everywhere = {"network", "learning", "decisions", "index.json"}
+    assert figures(store, run) == everywhere | folders
+    named = {f"architecture{ending}" for ending in (".png", ".svg", "-dark.svg", ".md")}
+    assert named <= figures(store, run, "network")
+    assert "curves.png" in figures(store, run, "learning")
 
 
-def test_trials_are_nested_and_true(store: MlflowClient) -> None:
-    mine = parent(store, "gate")
-    trials = [
-        run for run in runs(store) if run.data.tags.get("mlflow.parentRunId") == mine.info.run_id
-    ]
+@pytest.mark.slow
+def test_a_local_environment_all_figures_and_a_worse_version(
+    store: MlflowClient, run: Command
+) -> None:
+    run(
+        "mlflow run . -e train --env-manager local -P task=gate -P trials=4 -P lr=1e-4 "
+        "-P epochs=200 -P figures=all"
+    )
+    newest = parents(store)[0]
+    check_figures(store, newest, {"search"})
+    assert any(name.endswith(".gif") for name in figures(store, newest, "learning"))
+    searched = {
+        "history", "importances", "parallel-coordinates", "slice", "contour", "rank", "edf",
+        "timeline", "intermediate-values",
+    }  # fmt: skip
+    assert figures(store, newest, "search") == {f"{name}.png" for name in searched}
+    assert newest.data.tags["promoted"] == "False"
+    assert store.get_model_version_by_alias("gate", "challenger").run_id == newest.info.run_id
+    assert int(store.get_model_version_by_alias("gate", "champion").version) == 1
+
+
+def test_trials_are_nested_runs(store: MlflowClient) -> None:
+    search = parent(store, "gate")
+    trials = store.search_runs(["0"], f"tags.mlflow.parentRunId = '{search.info.run_id}'")
     assert len(trials) == 5
     for run in trials:
         ended = {"complete": "FINISHED", "pruned": "KILLED"}
         assert run.info.status == ended[run.data.tags["trial_state"]]
-        assert {"hparams/lr", "hparams/hidden"} <= set(run.data.params)
+        assert {"hparams/lr", "hparams/hidden_dim"} <= set(run.data.params)
         assert set(run.data.metrics) >= EVERY_EPOCH
-    best = next(r for r in trials if r.info.run_name == f"trial {mine.data.tags['best_trial']}")
-    assert best.data.params["hparams/lr"] == mine.data.params["hparams/lr"]
+    best = next(r for r in trials if r.info.run_name == f"trial {search.data.tags['best_trial']}")
+    assert best.data.params["hparams/lr"] == search.data.params["hparams/lr"]
 
 
 @pytest.mark.parametrize("task", ["gate", "mnist"])
@@ -129,79 +131,52 @@ def test_gates_are_all_solved(store: MlflowClient) -> None:
     assert parent(store, "gate").data.metrics["test_accuracy"] == 1
 
 
-def test_local_environment_and_worse_version(trained: Path, run: Command) -> None:
-    line = "mlflow run . -e train --env-manager local -P task=gate -P trials=0 -P epochs=5"
-    result = run(line)
-    assert "It is now the challenger: validation: worse, " in result.stdout
-    assert int(client(trained).get_model_version_by_alias("gate", "champion").version) == 1
-
-
-@pytest.mark.parametrize(
-    ("parameter", "says"),
-    [
-        ("task=foo", f"'foo' is not one of {TASKS}"),
-        ("trials=-1", "-1 is not in the range"),
-        ("lr=abc", "lr (peak learning rate"),
-    ],
-)
-def test_bad_values_end_the_run_as_failed(
-    trained: Path, run: Command, parameter: str, says: str
-) -> None:
-    before = {r.info.run_id for r in runs(client(trained))}
-    result = run(f"mlflow run . -e train -P {parameter}", fails=True)
+@pytest.mark.slow
+def test_bad_values_end_the_run_as_failed(trained: Path, run: Command) -> None:
+    result = run("mlflow run . -e train -P lr=abc", fails=True)
     assert result.returncode == 1  # MLflow's own: it hides the script's 2
-    assert "Error: " in result.stderr and says in result.stderr and "Traceback" not in result.stderr
-    new = [r for r in runs(client(trained)) if r.info.run_id not in before]
-    assert [r.info.status for r in new] == ["FAILED"]
+    assert ending(result.stderr).code == "value-invalid"
+    assert parents(client(trained))[0].info.status == "FAILED"
 
 
-def test_missing_data_fail_with_a_sentence(trained: Path, run: Command) -> None:
-    result = run("python -m experiments.train --data_dir /nowhere --trials 0", fails=True)
-    assert result.returncode == 2 and "Traceback" not in result.stderr
-    assert "/nowhere: expected train-images-idx3-ubyte" in result.stderr
-    assert runs(client(trained))[0].info.status == "FAILED"
-
-
-def test_foreign_digits_are_said_aloud_and_never_champion(
-    trained: Path, run: Command, tmp_path: Path, digits: mnist.Mnist
+@pytest.mark.slow
+def test_other_digits_with_all_figures_are_never_champion(
+    store: MlflowClient, run: Command, tmp_path: Path, digits: mnist.Mnist
 ) -> None:
-    folder = write_digits(tmp_path / "own", digits, 300)
-    line = f"mlflow run . -e train -P trials=0 -P epochs=2 -P data_dir={folder}"
-    result = run(line)
-    assert f"not canonical MNIST, from folder {folder}" in result.stdout + result.stderr
-    assert "other data than the champion" in result.stdout
-    newest = max(
-        client(trained).search_model_versions("name = 'mnist'"), key=lambda v: int(v.version)
-    )
-    assert newest.tags["data_name"] == "not canonical MNIST"
-    assert newest.tags["data_digest"] in result.stdout + result.stderr
-    assert f"--model models:/mnist/{newest.version}" in result.stdout
+    folder = write_digits(tmp_path / "own", digits, 600)
+    line = "mlflow run . -e train -P recipe=fast -P trials=0 -P epochs=2 -P figures=all"
+    result = run(f"{line} -P batch_size=32 -P data_dir={folder}")
+    newest = parents(store)[0]
+    check_figures(store, newest, {"mistakes", "features", "robustness"})
+    version = store.get_model_version_by_alias("mnist", "challenger")
+    assert version.run_id == newest.info.run_id
+    champion = store.get_model_version_by_alias("mnist", "champion")
+    assert int(champion.version) == 1 and champion.tags["data_name"] != version.tags["data_name"]
+    assert f"--model models:/mnist/{version.version}" in result.stdout
     moved = folder.rename(tmp_path / "moved")
-    export = f"python export/to_onnx.py --model models:/mnist/{newest.version} --out own.onnx"
-    assert "Set MNIST_DIR" in run(export, fails=True).stderr
-    assert "300 of 300 decisions the same" in run(export, MNIST_DIR=str(moved)).stdout
+    export = f"python export/to_onnx.py --model models:/mnist/{version.version} --out own.onnx"
+    missing = ending(run(export, fails=True).stderr)
+    assert missing.code == "data-differ" and "MNIST_DIR" in missing.sentence
+    assert re.search(r"\b30 of 30\b", run(export, MNIST_DIR=str(moved)).stdout)
 
 
+@pytest.mark.slow
 def test_serve_entry_serves(trained: Path) -> None:
     port = free_port()
     with serving(f"mlflow run . -e serve -P port={port}", trained, f"http://127.0.0.1:{port}"):
         pass
 
 
-def test_tune_only_searches(trained: Path, run: Command) -> None:
-    before = len(client(trained).search_model_versions("name = 'gate'"))
-    result = run("mlflow run . -e tune -P task=gate -P trials=2 -P gate=xor -P restarts=4")
-    said = result.stdout.strip().splitlines()[-1]
-    again = dict(word.split("=") for word in said.split() if "=" in word)
-    assert again["gate"] == "xor" and again["restarts"] == "4" and again["trials"] == "0"
-    newest = client(trained).search_runs(["0"], max_results=3)  # the search and its two trials
-    (best,) = (found for found in newest if "mlflow.parentRunId" not in found.data.tags)
-    for name in ("lr", "hidden", "activation"):
-        used = best.data.params[f"hparams/{name}"]
-        assert again.get(name, str(getattr(tasks.get("gate").hparams(), name))) == used
-    assert len(client(trained).search_model_versions("name = 'gate'")) == before
+@pytest.mark.slow
+def test_tune_entry_searches_and_registers_nothing(store: MlflowClient, run: Command) -> None:
+    before = len(store.search_model_versions("name = 'gate'"))
+    run("mlflow run . -e tune -P task=gate -P trials=1 -P gate=xor -P epochs=20 -P figures=none")
+    newest = parents(store)[0]
+    assert newest.info.status == "FINISHED" and "best_trial" in newest.data.tags
+    assert len(store.search_model_versions("name = 'gate'")) == before
 
 
+@pytest.mark.slow
 def test_export_entry_finds_its_version_again(trained: Path, run: Command) -> None:
     out = trained / "again.onnx"
     run(f"mlflow run . -e export -P task=gate -P out={out}")
@@ -209,26 +184,7 @@ def test_export_entry_finds_its_version_again(trained: Path, run: Command) -> No
     assert len(client(trained).search_model_versions("name = 'gate-onnx'")) == 1
 
 
-def test_termination_is_recorded(trained: Path) -> None:
-    before = {r.info.run_id for r in runs(client(trained))}
-    process = subprocess.Popen(
-        ["python", "-m", "experiments.train", "--task", "mnist", "--trials", "3"],
-        cwd=trained,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not [r for r in runs(client(trained), "trial 0") if r.info.run_id not in before]:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Interrupted." in said and "Traceback" not in said
-    new = [r for r in runs(client(trained)) if r.info.run_id not in before]
-    assert [r.info.status for r in new] == ["KILLED", "KILLED"]
-
-
+@pytest.mark.slow
 def test_scripts_work_from_any_folder(trained: Path, run: Command, tmp_path: Path) -> None:
     run(f"python {trained}/export/to_onnx.py --task gate", cwd=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["gate.onnx"]

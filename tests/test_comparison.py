@@ -1,15 +1,16 @@
-"""Two networks on one test set: counted answer by answer, and judged by McNemar's test."""
-
-import dataclasses
+"""Two networks on one test set: predictions counted one by one, and McNemar's test."""
 
 import numpy as np
 import pytest
 
-from experiments.comparison import Comparison, compare, mcnemar
-from experiments.errors import UserError
-from experiments.plots import comparison as plots
-from experiments.plots import style
-from experiments.versions import Version
+from experiments import tasks
+from experiments.evaluation.comparison import Comparison, compare, mcnemar
+from experiments.figures.plots import comparison as plots
+from experiments.figures.plots import style
+from experiments.registry.versions import Version
+from experiments.tasks.task import Split
+from tests.expect import refused
+from tests.stores import numbers
 
 
 def test_mcnemar_is_the_binomial_by_hand() -> None:
@@ -18,43 +19,47 @@ def test_mcnemar_is_the_binomial_by_hand() -> None:
     assert mcnemar(0, 0) == mcnemar(5, 5) == 1
 
 
-def test_answers_are_counted_one_by_one(small) -> None:
+def counts(result: Comparison) -> tuple[int, int, int, int]:
+    only = result.only_first_correct, result.only_second_correct
+    return result.both_correct, *only, result.none_correct
+
+
+def test_predictions_are_counted_one_by_one(small) -> None:
     splits = small("mnist")
-    splits = dataclasses.replace(
-        splits, test=dataclasses.replace(splits.test, x=splits.test.x[:6], y=np.arange(6))
-    )
-    first, second = np.array([0, 1, 2, 9, 9, 9]), np.array([0, 1, 9, 3, 9, 8])
-    found = Comparison.of(splits, first, second)
-    assert (found.both, found.first, found.second, found.neither) == (2, 1, 1, 2)
-    assert found.differing.tolist() == [[2], [3], [5]]
+    test = Split(splits.test.open("test").x[:6], np.arange(6))
+    preds = np.array([0, 1, 2, 9, 9, 9]), np.array([0, 1, 9, 3, 9, 8])
+    result = Comparison.of(test, splits.labels, *preds)
+    assert counts(result) == (2, 1, 1, 2)
+    assert result.disagreements.tolist() == [[2], [3], [5]]
+    samples = list(test.x[[2, 3, 5]])
     figure = plots.differing(
-        splits.test.x, splits.test.y, found.said, found.differing, splits.labels, ("a", "b")
+        samples, test.y, preds, result.disagreements, splits.labels, ("a", "b")
     )
-    assert "a and b differ on 3 answers" in figure.get_suptitle()
+    assert numbers(figure.get_suptitle()) == ["3"]
     (axes,) = figure.axes
-    said = [text.get_text() for text in axes.texts]
-    assert said == ["2 | 9", "is 2", "9 | 3", "is 3", "9 | 8", "is 5"]
-    blue, *_ = (text.get_color() for text in axes.texts[::2])
-    assert blue == style.BLUE and {t.get_color() for t in axes.texts[2::2]} == {style.VERMILION}
+    captions = [numbers(text.get_text()) for text in axes.texts]
+    assert captions == [["2", "2", "9"], ["3", "9", "3"], ["5", "9", "8"]]
+    colors = [text.get_color() for text in axes.texts]
+    assert colors == [style.BLUE, style.VERMILION, style.VERMILION]
+    pitch = 28 + plots.GAP[1]
     shown = np.asarray(axes.images[0].get_array())
-    pitch = 28 + plots.BESIDE
-    for place, index in enumerate((2, 3, 5)):
-        cell = shown[:28, place * pitch : place * pitch + 28]
-        assert (cell == splits.test.x[index]).all()
+    assert all((shown[:28, n * pitch :][:, :28] == x).all() for n, x in enumerate(samples))
 
 
 def test_gates_differ_row_by_row(small) -> None:
     splits = small("gate")
-    worse = splits.test.y.copy()
-    xor = splits.labels.index("xor")
+    test = splits.test.open("test")
+    worse, xor = test.y.copy(), splits.labels.index("xor")
     worse[3, xor] = 1
-    found = Comparison.of(splits, splits.test.y, worse)
-    assert (found.first, found.second) == (1, 0) and found.differing.tolist() == [[3, xor]]
-    x, y = splits.test.x, splits.test.y
-    figure = plots.differing(x, y, found.said, found.differing, splits.labels, ("a", "b"))
-    assert figure.get_suptitle() == "a and b differ on 1 answer"
-    said = [text.get_text() for text in figure.axes[0].texts]
-    assert said == ["0 | 1", "xor", "11", "is 0"]
+    result = Comparison.of(test, splits.labels, test.y, worse)
+    assert counts(result)[1:3] == (1, 0) and result.disagreements.tolist() == [[3, xor]]
+    bits = [tasks.get("gate").show(test.x[3])]
+    figure = plots.differing(
+        bits, test.y, result.predictions, result.disagreements, splits.labels, ("a", "b")
+    )
+    caption, sample = sorted(text.get_text() for text in figure.axes[0].texts)[::-1]
+    assert splits.labels[xor] in caption and numbers(caption) == ["0", "0", "1"]
+    assert numbers(sample) == ["11"]
 
 
 def test_other_data_cannot_be_compared() -> None:
@@ -62,5 +67,5 @@ def test_other_data_cannot_be_compared() -> None:
         Version("mnist", n, "", {}, {"data_digest": digest, "data_name": "mine"})
         for n, digest in ((1, "a"), (2, "b"))
     )
-    with pytest.raises(UserError, match=r"version trained on the data of mnist version 1 \(a\)"):
-        compare(None, first, second)
+    with refused("data-differ", expected=f"{first} (a)", found=f"{second}, trained on mine (b)"):
+        compare(first, second)

@@ -1,30 +1,43 @@
-"""The ONNX file: what it holds, that it says what torch says, and when it is not written."""
+"""The ONNX file: what it holds, that it computes what torch computes, when it is not written."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-import torch
+from click.testing import CliRunner
 
-from experiments import outfile, tasks, versions
+from experiments import tasks
+from experiments.core import files
+from experiments.core.onnx_session import open_session, run_batches
 from experiments.data.mnist import Mnist
-from experiments.data.split import SPLIT_SEED, VAL_SHARE, stratified
-from export import convert, page_assets, parity
-from models.canvas import Canvas
-from tests.conftest import Command, client
+from experiments.registry import artifacts
+from experiments.registry.__main__ import command as registry_command
+from export import export_version, page_assets, to_onnx
+from export.export_version import ParityError
+from export.verify import Parity
+from tests import graphs
+from tests.conftest import client
+from tests.expect import refused
 
-TASKS = ", ".join(repr(name) for name in tasks.names())
+VAL = 3000  # MNIST's validation digits
 
 
 @pytest.fixture
 def registry(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The checkout's registry for commands that run in this process, in a folder of their own."""
+    """The checkout's registry for commands that run in this process, in an empty folder."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def export(line: str) -> None:
+    """Run the command in this process."""
+    result = CliRunner().invoke(to_onnx.command, line.split(), standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
 
 
 @pytest.mark.parametrize(
@@ -34,190 +47,180 @@ def registry(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         ("gate.onnx", "x", onnx.TensorProto.FLOAT, ["logits", "probabilities", "hidden"]),
     ],
 )
-def test_graph_is_whole_and_named(trained: Path, file: str, name: str, dtype: int, outputs) -> None:
+def test_file_is_self_contained(trained: Path, file: str, name: str, dtype: int, outputs) -> None:
     model = onnx.load(trained / file)
     onnx.checker.check_model(model, full_check=True)
-    assert [i.name for i in model.graph.input] == [name]
-    assert model.graph.input[0].type.tensor_type.elem_type == dtype
-    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
-    assert [o.name for o in model.graph.output] == outputs
-    assert not any(t.external_data for t in model.graph.initializer)
-    about = {p.key: p.value for p in model.metadata_props}
+    (image,) = model.graph.input
+    assert image.name == name and image.type.tensor_type.elem_type == dtype
+    assert image.type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert [output.name for output in model.graph.output] == outputs
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    about = graphs.metadata_of(model)
     assert about["torch_model"].startswith("models:/") and len(about["run_id"]) == 32
-    assert (
-        len(json.loads(about["labels"]))
-        == model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    )
+    labels = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    assert len(json.loads(about["labels"])) == labels
     assert {"task", "input", "facts", "data_digest", "test_accuracy"} <= set(about)
     assert str(trained).encode() not in (trained / file).read_bytes()
 
 
-@pytest.mark.parametrize("batch", [1, 2, 257])
-def test_normalisation_is_inside_and_batch_is_free(trained: Path, digits, batch: int) -> None:
-    session = onnxruntime.InferenceSession(trained / "model.onnx")
-    logits, probabilities, score = session.run(None, {"image": digits.test_images[:batch]})
-    assert logits.shape == probabilities.shape == (batch, 10) and score.shape == (batch,)
-    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-    assert (logits.argmax(1) == digits.test_labels[:batch]).mean() > 0.9
+def test_batches_give_the_registered_accuracy(trained: Path, digits: Mnist) -> None:
+    session = open_session(trained / "model.onnx")
+    outputs = run_batches(session, digits.test_images)
+    for size in (1, 2, 257):
+        for name, values in run_batches(session, digits.test_images[:300], size).items():
+            np.testing.assert_allclose(values, outputs[name][:300], atol=1e-4)
+    np.testing.assert_allclose(outputs["probabilities"].sum(1), 1, rtol=1e-5)
+    accuracy = (outputs["logits"].argmax(1) == digits.test_labels).mean()
+    tags = client(trained).get_model_version_by_alias("mnist", "champion").tags
+    assert float(tags["test_accuracy"]) == pytest.approx(accuracy, abs=1e-9)
+    runs = client(trained).search_runs(["0"], filter_string=f"metrics.parity_count = {VAL}")
+    assert runs[0].data.metrics["parity_same"] == VAL
+    assert runs[0].data.metrics["parity_largest"] <= 1e-4
 
 
-def test_registry_tells_the_accuracy_it_has(trained: Path, digits) -> None:
-    session = onnxruntime.InferenceSession(trained / "model.onnx")
-    logits = session.run(["logits"], {"image": digits.test_images})[0]
-    measured = (logits.argmax(1) == digits.test_labels).mean()
-    claimed = client(trained).get_model_version_by_alias("mnist", "champion").tags["test_accuracy"]
-    assert float(claimed) == pytest.approx(measured, abs=1e-9)
+def test_a_session_refuses_other_files_and_inputs(trained: Path) -> None:
+    with refused("model-corrupt", what="words.onnx"):
+        open_session(b"\xffno graph", name="words.onnx")
+    with refused("input-mismatch", what="image", found="int64 [2, 28, 28]"):
+        run_batches(open_session(trained / "model.onnx"), np.zeros((2, 28, 28), np.int64))
 
 
-def test_parity_was_measured_on_the_whole_test_set(trained: Path) -> None:
-    found = client(trained).search_runs(["0"], filter_string="metrics.parity_count = 10000")
-    assert found[0].data.metrics["parity_same"] == 10000
-    assert found[0].data.metrics["parity_largest"] <= 1e-4
-
-
-def test_comparison_sees_a_small_difference(trained: Path, digits) -> None:
-    session = onnxruntime.InferenceSession(trained / "model.onnx")
-    decide = torch.Tensor.argmax
-
-    def other(by: float):
-        def reference(x: torch.Tensor) -> dict[str, torch.Tensor]:
-            logits = session.run(["logits"], {"image": x.numpy()})[0].copy()
-            logits[:, 3] += by
-            return {"logits": torch.from_numpy(logits)}
-
-        return reference
-
-    def of(by: float) -> parity.Parity:
-        x = digits.test_images[:2500]
-        return parity.compare(other(by), session, x, lambda logits: decide(logits, 1))
-
-    assert of(0).holds and of(0).count == 2500
-    assert not of(2e-4).holds and of(2e-4).largest == pytest.approx(2e-4, rel=0.1)
-    assert of(50).same < 500
-
-
-def test_disagreement_is_no_export(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
-    version = versions.find("models:/gate@champion")
-    with pytest.raises(convert.ParityError, match="Nothing was written"):
-        convert.export(version)
+@pytest.mark.parametrize(("same", "largest"), [(9, 1e-6), (10, 2e-4), (10, float("nan"))])
+def test_fp32_must_be_the_same(same: int, largest: float) -> None:
+    export_version.check_same("a version", Parity(10, 10, 1e-5))
+    parity = Parity(10, same, largest)
+    with refused("graph-differs", ParityError, what="a version", found=parity):
+        export_version.check_same("a version", parity)
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("--model models:/mnist@absent", "@champion, 1"),
-        ("--model models:/mnist/99", "@champion, 1"),
-        ("--model models:/absent/1", "Registered models: "),
-        ("--model models:/gate/1", "expected a version of task mnist, found one of task gate"),
-        ("--model models:/mnist-onnx/1", "mnist-onnx version 1 was registered without data/"),
-        ("--out .", "expected the name of a file"),
-        ("--model mnist", "expected models:/NAME@ALIAS or models:/NAME/NUMBER"),
-        ("--out absent/model.onnx", "absent is none"),
-        ("--task foo", f"'foo' is not one of {TASKS}"),
+    ("count", "changed", "lost", "exhaustive", "code"),
+    [  # 0.2 % of the decisions, 0.1 % of the answers, and one of a set too small to show less
+        (3000, 6, 3, False, None),
+        (3000, 7, 0, False, "precision-changes-decisions"),
+        (3000, 0, 4, False, "precision-loses-accuracy"),
+        (30, 1, 1, False, None),
+        (30, 2, 0, False, "precision-changes-decisions"),
+        (30, 0, 2, False, "precision-loses-accuracy"),
+        (64, 0, 1, True, "precision-loses-accuracy"),
     ],
 )
-def test_mistakes_end_in_one_sentence(trained: Path, run: Command, line: str, says: str) -> None:
-    result = run(f"python export/to_onnx.py {line}", fails=True)
-    assert result.returncode == 2 and says in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+def test_reduced_precision_must_be_as_good(
+    count: int, changed: int, lost: int, exhaustive: bool, code: str | None
+) -> None:
+    parity = Parity(count, count - changed, 0.5)
+    with refused(code, ParityError, found=changed or lost) if code else nullcontext():
+        export_version.check_reduced("a graph", parity, lost, count, exhaustive)
 
 
-def test_a_deleted_version_is_registered_again(trained: Path, run: Command) -> None:
+@pytest.mark.parametrize(
+    ("line", "code", "facts"),
+    [
+        ("--model models:/mnist@absent", "version-unknown", {"expected": "@champion, 1"}),
+        ("--model models:/mnist/99", "version-unknown", {"expected": "@champion, 1"}),
+        ("--model models:/absent/1", "model-unknown", {"expected": "mnist", "found": "absent"}),
+        ("--model models:/gate/1", "task-mismatch", {"expected": "mnist", "found": "gate"}),
+        ("--model models:/mnist-onnx/1", "file-unregistered", {"expected": artifacts.PROGRAM}),
+        ("--model mnist", "uri-invalid", {"found": "mnist"}),
+        ("--task foo", "task-unknown", {"what": "task", "found": "foo"}),
+        ("--out .", "file-is-folder", {"what": "out"}),
+        ("--out absent/model.onnx", "folder-missing", {"what": "out", "found": "absent,"}),
+        ("--task gate --with-canvas --out no.onnx", "input-mismatch", {"what": "gate"}),
+    ],
+)
+def test_mistakes_are_refused(registry: Path, line: str, code: str, facts: dict[str, str]) -> None:
+    with refused(code, **facts):
+        export(line)
+    assert list(registry.iterdir()) == []
+
+
+def test_a_deleted_version_is_registered_again(trained: Path, registry: Path) -> None:
     store = client(trained)
-    gone = store.get_model_version_by_alias("gate-onnx", "champion").version
-    store.delete_model_version("gate-onnx", gone)
-    run("python export/to_onnx.py --task gate --out gate.onnx")
-    assert int(store.get_model_version_by_alias("gate-onnx", "champion").version) > int(gone)
+    deleted = store.get_model_version_by_alias("gate-onnx", "champion").version
+    store.delete_model_version("gate-onnx", deleted)
+    for _ in range(2):  # the second export finds the graph registered
+        export("--task gate --out gate.onnx")
+        champion = store.get_model_version_by_alias("gate-onnx", "champion")
+        assert int(champion.version) == int(deleted) + 1
 
 
-def test_writing_replaces_whole_files_only(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "model.onnx"
-    outfile.write(b"first", path)
-    outfile.write(b"second", path)
+    for raw in (b"first", b"second"):
+        files.write(raw, path)
     assert path.read_bytes() == b"second" and len(list(tmp_path.iterdir())) == 1
-
-
-def test_canvas_graph_is_the_canvas(digits) -> None:
-    session = onnxruntime.InferenceSession(page_assets.TAB / "canvas.onnx")
-    canvas, random = Canvas(), np.random.default_rng(0)
-    pages = [digits.test_images[0], np.zeros((1, 1), np.uint8)]
-    pages += [
-        (random.random(shape) > 0.97).astype(np.uint8) * 255
-        for shape in ((28, 28), (320, 320), (50, 700), (701, 33))
-    ]
-    for page in pages:
-        image, box, ink = session.run(None, {"canvas": page})
-        expected = canvas(torch.tensor(page))
-        assert np.abs(image.astype(int) - expected[0].numpy()).max() <= 1
-        assert box.tolist() == expected[1].tolist()
-        np.testing.assert_allclose(ink, expected[2], atol=1e-6)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with refused("folder-unwritable", what="out", found=f"{tmp_path}, which"):
+        files.check_file(path)
+    with refused("file-unwritable", what="out", found=tmp_path / "absent", fix="writable"):
+        files.write(b"raw", tmp_path / "absent" / "model.onnx")
 
 
 def test_page_assets_are_what_the_command_makes() -> None:
-    made = onnx.load_from_string(page_assets.canvas_graph())
-    kept = onnx.load(page_assets.TAB / "canvas.onnx")
-    assert made.graph == kept.graph
+    committed = onnx.load(page_assets.TAB / "canvas.onnx")
+    assert graphs.of("canvas").graph == committed.graph
 
 
-def test_a_small_one_with_its_canvas_and_a_bundle(trained: Path, run: Command, digits) -> None:
-    line = "python export/to_onnx.py --precision int8 --opset 21 --with-canvas --bundle bundle"
-    said = run(f"{line} --out int8.onnx").stdout
-    assert "of 10,000 decisions the same" in said and "mnist-onnx-int8 version 1" in said
-    model = onnx.load(trained / "int8.onnx")
+def test_int8_with_its_canvas_and_a_bundle(trained: Path, registry: Path, digits: Mnist) -> None:
+    export("--precision int8 --opset 21 --with-canvas --bundle bundle --out int8.onnx")
+    model = onnx.load(registry / "int8.onnx")
     assert model.opset_import[0].version == 21 and "conv1_quantized" in str(model.graph.node)
-    check_own_figures(model, digits)
-    assert (trained / "bundle" / "model.onnx").read_bytes() == model.SerializeToString()
-    assert "# mnist-onnx-int8 version 1" in (trained / "bundle" / "README.md").read_text()
-    front = onnxruntime.InferenceSession(trained / "canvas.onnx")
-    image = front.run(
-        ["image"],
-        {"canvas": np.kron(digits.test_images[0], np.ones((9, 9))).astype(np.uint8)},
-    )[0]
+    check_measurements(model, digits)
+    assert (registry / "bundle" / "model.onnx").read_bytes() == model.SerializeToString()
+    assert "models:/mnist-onnx-int8/1" in (registry / "bundle" / "README.md").read_text()
+    enlarged = np.kron(digits.test_images[0], np.ones((9, 9))).astype(np.uint8)
+    canvas = open_session(registry / "canvas.onnx")
+    (image,) = canvas.run(["image"], {"canvas": enlarged})
     assert np.array_equal(image[0], digits.test_images[0])
+    # The torch version names the graph, and the graph the torch version.
     version = client(trained).get_model_version_by_alias("mnist", "champion")
-    told = json.loads(version.tags["precision.int8"])
-    assert told["count"] == 10_000 and told["bytes"] == (trained / "int8.onnx").stat().st_size
-    assert f"| int8 | {told['same']:,} of 10,000 |" in version.description
+    row = json.loads(version.tags["precision.int8"])
+    assert row["count"] == VAL and row["bytes"] == (registry / "int8.onnx").stat().st_size
+    line = next(line for line in version.description.splitlines() if line.startswith("| int8 |"))
+    assert f"{row['same']:,}" in line and f"{VAL:,}" in line
     assert version.tags["onnx_model"] == "models:/mnist-onnx/1"
     small = client(trained).get_model_version_by_alias("mnist-onnx-int8", "champion")
-    assert small.tags["torch_model"] == "models:/mnist/1"
+    assert int(small.version) == 1 and small.tags["torch_model"] == "models:/mnist/1"
 
 
-def check_own_figures(model: onnx.ModelProto, digits: Mnist) -> None:
-    """A graph of less precision states what it does itself, not what its version does."""
-    about = {entry.key: entry.value for entry in model.metadata_props}
+def check_measurements(model: onnx.ModelProto, digits: Mnist) -> None:
+    """A graph of reduced precision states its own accuracies, not those of its version."""
+    about = graphs.metadata_of(model)
     facts = json.loads(about["facts"])
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    held = stratified(digits.train_labels, VAL_SHARE, SPLIT_SEED)
-    logits, score = session.run(["logits", "score"], {"image": digits.train_images[held]})
-    a_digit = pytest.approx(0, abs=1.5 / len(score))  # batches of another size round otherwise
-    assert facts["refused_digits"] - (score < facts["score_threshold"]).mean() == a_digit
-    right = logits.argmax(1) == digits.train_labels[held]
-    assert float(about["val_accuracy"]) - right.mean() == a_digit
-    logits = session.run(["logits"], {"image": digits.test_images})[0]
-    right = logits.argmax(1) == digits.test_labels
-    assert float(about["test_accuracy"]) - right.mean() == pytest.approx(0, abs=1.5 / len(right))
+    task = tasks.get("mnist")
+    val = task.load(task.data_options()).val
+    outputs = graphs.run(model, val.x)
+    rejected = (outputs["score"] < facts["score_threshold"]).mean()
+    one = 1.5 / len(val.y)
+    assert facts["false_reject_rate"] == pytest.approx(rejected, abs=one)
+    accuracy = (outputs["logits"].argmax(1) == val.y).mean()
+    assert float(about["val_accuracy"]) == pytest.approx(accuracy, abs=one)
+    pred = graphs.run(model, digits.test_images)["logits"].argmax(1)
+    accuracy = (pred == digits.test_labels).mean()
+    assert float(about["test_accuracy"]) == pytest.approx(accuracy, abs=1.5 / len(pred))
 
 
-def test_one_file_reads_drawings(trained: Path, run: Command, digits) -> None:
-    run("python export/to_onnx.py --with-canvas=merged --out merged.onnx")
-    whole = onnxruntime.InferenceSession(trained / "merged.onnx")
-    model = onnxruntime.InferenceSession(trained / "model.onnx")
-    page = np.kron(digits.test_images[3], np.ones((7, 7))).astype(np.uint8)
-    image, logits = whole.run(["image", "logits"], {"canvas": page})
+@pytest.mark.slow
+def test_one_file_reads_drawings(trained: Path, registry: Path, digits: Mnist) -> None:
+    export("--with-canvas=merged --out merged.onnx")
+    drawing = np.kron(digits.test_images[3], np.ones((7, 7))).astype(np.uint8)
+    merged = open_session(registry / "merged.onnx")
+    image, logits = merged.run(["image", "logits"], {"canvas": drawing})
     assert np.array_equal(image[0], digits.test_images[3])
-    np.testing.assert_allclose(logits, model.run(["logits"], {"image": image})[0], atol=1e-5)
-    said = run("python export/to_onnx.py --task gate --with-canvas --out no.onnx", fails=True)
-    assert said.returncode == 2 and not (trained / "no.onnx").exists()
+    expected = run_batches(open_session(trained / "model.onnx"), image)["logits"]
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
-def test_netrons_picture_lies_beside_the_version(trained: Path, run: Command, chromium) -> None:
-    run("python export/to_onnx.py --task gate --out gate.onnx --picture")
+@pytest.mark.browser
+def test_netrons_picture_is_stored(trained: Path, registry: Path, chromium: str) -> None:
+    export("--task gate --out gate.onnx --picture")
     store = client(trained)
     version = store.get_model_version_by_alias("gate-onnx", "champion")
     assert "architecture.svg" in json.loads(version.tags["attached"])
     model = store.get_logged_model(version.source.removeprefix("models:/"))
-    kept = Path(model.artifact_location.removeprefix("file://")) / "architecture.svg"
-    assert "probabilities" in kept.read_text() and "hidden" in kept.read_text()
-    assert "each file as it was registered" in run("python -m experiments.registry verify").stdout
+    svg = Path(model.artifact_location.removeprefix("file://")) / "architecture.svg"
+    assert "probabilities" in svg.read_text() and "hidden" in svg.read_text()
+    verified = CliRunner().invoke(registry_command, ["verify"], standalone_mode=False)
+    assert verified.exception is None, verified.output

@@ -1,4 +1,4 @@
-"""Netron: the picture it draws stands alone and says all, and neither it nor the page asks out."""
+"""Netron: its picture is complete and self-contained, and nothing leaves this machine."""
 
 import http.client
 import json
@@ -13,12 +13,11 @@ from xml.etree import ElementTree
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from playwright.sync_api import Browser
 
-from experiments.errors import UserError
-from experiments.paths import ROOT
+from experiments.core.paths import ROOT
 from export import netron_view
+from tests.expect import refused
 
 SVG = "{http://www.w3.org/2000/svg}"
 NODES = ("scaled", "projection", "squashed", "scores")
@@ -26,21 +25,21 @@ NODES = ("scaled", "projection", "squashed", "scores")
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A graph of four named nodes and two outputs; the shapes inside are not written into it."""
-    scale, weight = np.float32(0.5), np.ones((3, 16), np.float32)
-    nodes = [
-        helper.make_node("Mul", ["points", "half"], ["scaled"], NODES[0]),
-        helper.make_node("MatMul", ["scaled", "weight"], ["projection"], NODES[1]),
-        helper.make_node("Tanh", ["projection"], ["squashed"], NODES[2]),
-        helper.make_node("Softmax", ["squashed"], ["scores"], NODES[3]),
-    ]
-    points, squashed, scores = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
-        for name, width in (("points", 3), ("squashed", 16), ("scores", 16))
-    )
-    constants = [numpy_helper.from_array(scale, "half"), numpy_helper.from_array(weight, "weight")]
-    graph = helper.make_graph(nodes, "small", [points], [squashed, scores], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    """A graph of four named nodes and two outputs, without the shapes of the values inside."""
+    text = """
+        <ir_version: 10, opset_import: ["" : 20]>
+        small (float[batch, 3] points) => (float[batch, 16] squashed, float[batch, 16] scores)
+        <float half = {0.5}>
+        {
+            [scaled] scaled = Mul(points, half)
+            [projection] projection = MatMul(scaled, weight)
+            [squashed] squashed = Tanh(projection)
+            [scores] scores = Softmax(squashed)
+        }
+    """
+    model = onnx.parser.parse_model(text)
+    weight = np.ones((3, 16), np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "weight"))
     onnx.checker.check_model(model, full_check=True)
     path = tmp_path_factory.mktemp("netron") / "a small graph.onnx"
     onnx.save(model, path)
@@ -49,7 +48,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the browser that draws the picture writes down all that it does on the network."""
+    """Where the browser that draws the picture logs all that it does on the network."""
     return tmp_path_factory.mktemp("journal") / "network.json"
 
 
@@ -68,56 +67,55 @@ def _tree(svg: str) -> ElementTree.Element:
     return ElementTree.fromstring(svg)  # noqa: S314  # of the project's own making
 
 
-def test_picture_has_all_names_and_shapes(svg: str) -> None:
-    said = [" ".join(text.itertext()) for text in _tree(svg).iter(f"{SVG}text")]
-    words = " ".join(" ".join(said).split())
-    for name in NODES:
-        assert name in said, said
+@pytest.mark.browser
+def test_picture_has_all_names_and_refers_to_no_other_file(svg: str) -> None:
+    tree = ElementTree.fromstring(svg)  # noqa: S314  # drawn by this project
+    labels = [" ".join(text.itertext()) for text in tree.iter(f"{SVG}text")]
+    words = " ".join(" ".join(labels).split())
+    assert {*NODES} <= {*labels}
     for label in ("points batch×3", "projection batch×16", "squashed batch×16", "scores batch×16"):
         assert label in words
     assert "[3×16]" in words and "0.5" in words
-
-
-def test_picture_refers_to_nothing_outside(svg: str) -> None:
-    tree = _tree(svg)
     tags = {element.tag.removeprefix(SVG) for element in tree.iter()}
     assert tags <= {"svg", "g", "rect", "path", "line", "text", "tspan", "title", "defs", "marker"}
+    names = {name for element in tree.iter() for name in element.attrib}
     values = [value for element in tree.iter() for value in element.attrib.values()]
     assert set(re.findall(r"url\(([^)]*)\)", " ".join(values))) == {'"#arrowhead"'}
     assert not [value for value in values if "//" in value or value.startswith("javascript")]
-    assert not [name for element in tree.iter() for name in element.attrib if name.endswith("href")]
+    assert not [name for name in names if name.endswith("href")]
 
 
-def test_picture_alone_is_whole_and_light(svg: str, browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.browser
+def test_picture_is_complete_and_light(svg: str, browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "graph.svg").write_text(svg)
     page = browser.new_page(color_scheme="dark")
     page.goto((tmp_path / "graph.svg").as_uri())
-    size = _tree(svg).attrib
-    assert size["viewBox"] == f"0 0 {size['width']} {size['height']}"
+    left, top, width, height = page.locator("svg").evaluate(
+        "svg => [...svg.getAttribute('viewBox').split(' ').map(Number)]"
+    )
+    assert left == top == 0
     for text in page.locator("svg text").all():
         box = text.bounding_box()
         assert box is not None and box["width"] > 5 and min(box["x"], box["y"]) >= 0
-        assert box["x"] + box["width"] <= float(size["width"])
-        assert box["y"] + box["height"] <= float(size["height"])
-    at = "element => getComputedStyle(element)"
-    assert page.locator("#background").evaluate(f"{at}.fill") == "rgb(255, 255, 255)"
-    assert page.locator(".edge-label").first.evaluate(f"{at}.fontSize") == "10px"
-    tops = [page.locator("svg text", has_text=name).first.bounding_box() for name in NODES]
-    assert [box["y"] for box in tops if box] == sorted(box["y"] for box in tops if box)
+        assert box["x"] + box["width"] <= width and box["y"] + box["height"] <= height
+    style = "element => getComputedStyle(element)"
+    assert page.locator("#background").evaluate(f"{style}.fill") == "rgb(255, 255, 255)"
+    assert page.locator(".edge-label").first.evaluate(f"{style}.fontSize") == "10px"
     page.close()
 
 
+@pytest.mark.browser
 def test_drawing_connects_to_this_machine_only(svg: str, journal: Path) -> None:
-    kept = json.loads(journal.read_text())
-    kinds = {number: name for name, number in kept["constants"]["logEventTypes"].items()}
-    happened = [(kinds[event["type"]], event.get("params", {})) for event in kept["events"]]
-    reached = {what["address"] for kind, what in happened if "address" in what and "TCP" in kind}
-    looked_up = [kind for kind, _ in happened if re.search("HOST_RESOLVER_(DNS|SYSTEM)_TASK", kind)]
-    assert svg and len(reached) == 1 and reached.pop().startswith("127.0.0.1:")
-    assert not looked_up
+    log = json.loads(journal.read_text())
+    kinds = {number: name for name, number in log["constants"]["logEventTypes"].items()}
+    events = [(kinds[event["type"]], event.get("params", {})) for event in log["events"]]
+    (address,) = {what["address"] for kind, what in events if "address" in what and "TCP" in kind}
+    assert svg and address.startswith("127.0.0.1:")
+    assert not [kind for kind, _ in events if re.search("HOST_RESOLVER_(DNS|SYSTEM)_TASK", kind)]
 
 
-def test_view_shows_the_graph_asks_nobody_and_ends_quietly(file: Path, browser: Browser) -> None:
+@pytest.mark.browser
+def test_view_asks_no_other_host_and_ends_quietly(file: Path, browser: Browser) -> None:
     code = (
         "import sys, pathlib; from export.netron_view import view; view(pathlib.Path(sys.argv[1]))"
     )
@@ -131,26 +129,26 @@ def test_view_shows_the_graph_asks_nobody_and_ends_quietly(file: Path, browser: 
     )
     assert process.stdout is not None
     line = process.stdout.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+", line)
-    assert found and str(file) in line
-    address = found[0].removeprefix("http://")
+    match = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert match and str(file) in line
+    address = match[0].removeprefix("http://")
     assert _status(address, "/", address) == 200
     assert _status(address, "/", "elsewhere.example") == 403
-    (file.parent / "secret.txt").write_text("beside the graph")
+    (file.parent / "secret.txt").write_text("secret")
     assert _status(address, "/data/secret.txt", address) == 404
     context = browser.new_context()
     context.add_init_script(netron_view.KEEP_EVAL)
     page = context.new_page()
-    asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    page.goto(found[0])
+    urls: list[str] = []
+    context.on("request", lambda request: urls.append(request.url))
+    page.goto(match[0])
     page.locator("body.default svg text", has_text="Softmax").wait_for(timeout=60_000)
     page.wait_for_timeout(500)  # for what the page reports once it has drawn
     context.close()
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and rest.strip() == ""
-    assert asked and all(url.startswith((found[0], "blob:", "data:")) for url in asked)
+    assert urls and all(url.startswith((match[0], "blob:", "data:")) for url in urls)
 
 
 def _status(address: str, path: str, host: str) -> int:
@@ -161,23 +159,11 @@ def _status(address: str, path: str, host: str) -> int:
     return status
 
 
-@pytest.mark.parametrize("show", [netron_view.view, netron_view.picture])
-def test_a_file_that_is_not_there_is_refused(show, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"expected an ONNX file; .*absent.onnx is none"):
-        show(tmp_path / "absent.onnx")
-
-
-def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "words.onnx").write_bytes(b"\xffnot a graph")
-    with pytest.raises(UserError, match=r"expected an ONNX file; .*words.onnx is none"):
-        netron_view.picture(tmp_path / "words.onnx")
-
-
 def test_what_is_missing_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "")
-        with pytest.raises(UserError, match="install the package chromium"):
+        with refused("browser-missing", what="chromium"):
             netron_view.picture(file)
     monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
-    with pytest.raises(UserError, match="expected the package playwright"):
+    with refused("package-missing", what="playwright"):
         netron_view.picture(file)

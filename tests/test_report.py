@@ -1,30 +1,38 @@
-"""The report: one file, whole, small, of nothing from outside, true to the run it tells of."""
+"""The report: one small file without external resources, with the figures and numbers of a run."""
 
+import html
 import json
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from click.testing import CliRunner, Result
 
-from experiments import report_page
-from experiments.chance import interval
-from experiments.gallery import Gallery
-from experiments.plots import style
-from experiments.tasks.base import Exhibit
-from experiments.tracking import NullRun, Record
-from experiments.versions import Version
-from tests.conftest import Command, client
+from experiments import report, tasks
+from experiments.core.errors import DataError, UserError
+from experiments.core.stats import mcnemar
+from experiments.evaluation.comparison import compare
+from experiments.figures import report_html
+from experiments.figures.logger import FigureLogger
+from experiments.figures.plots import style
+from experiments.figures.spec import FigureSpec
+from experiments.registry import artifacts, model_card, versions
+from experiments.registry.versions import Version
+from experiments.tracking.runs import NullLogger, Record
+from experiments.training.config import Level
+from tests.conftest import Command
+from tests.expect import refused
+from tests.stores import X, bank, evidence, opened, store_in
 
-REPORT = "mlflow run . -e report --env-manager local"
 
-
-class Kept(NullRun):
-    """A run that keeps its files in memory."""
+class Kept(NullLogger):
+    """A run with its files in memory."""
 
     def __init__(self) -> None:
         super().__init__()
         self.files: dict[str, bytes] = {}
-        self.pictures: list[tuple[str, int]] = []
 
     def file(self, path: str, raw: bytes) -> None:
         self.files[path] = raw
@@ -32,124 +40,129 @@ class Kept(NullRun):
     def text(self, name: str, text: str) -> None:
         self.files[name] = text.encode()
 
-    def image(self, name: str, picture, step: int) -> None:
-        self.pictures.append((name, step))
+
+def exhibit(name: str, **more) -> FigureSpec:
+    return FigureSpec(name, lambda: style.figure(3, 2, "found"), "Look.", "Not.", **more)
 
 
-def exhibit(name: str, **more) -> Exhibit:
-    return Exhibit(name, lambda: style.figure(3, 2, "found"), "Look.", "Not.", **more)
-
-
-@pytest.mark.parametrize(("level", "drawn"), [("none", []), ("core", ["a/b"]), ("all", 2)])
-def test_levels_choose_what_is_drawn(level, drawn) -> None:
+@pytest.mark.parametrize(
+    ("level", "drawn"), [("none", []), ("core", ["a/b"]), ("all", ["a/b", "a/c"])]
+)
+def test_levels_choose_what_is_drawn(level: Level, drawn: list[str]) -> None:
     run = Kept()
-    hall = Gallery(run, level)
-    hall.hang([exhibit("a/b", core=True), exhibit("a/c")])
-    hall.close()
-    names = [entry["name"] for entry in json.loads(run.files["figures/index.json"])]
-    assert names == (["a/b", "a/c"] if drawn == 2 else drawn)
-    assert {f"figures/{name}.png" for name in names} == set(run.files) - {"figures/index.json"}
+    gallery = FigureLogger(run, level)
+    gallery.log([exhibit("a/b", core=True), exhibit("a/c")])
+    gallery.close()
+    assert [entry["name"] for entry in json.loads(run.files["figures/index.json"])] == drawn
+    assert {f"figures/{name}.png" for name in drawn} == set(run.files) - {"figures/index.json"}
 
 
-def test_what_cannot_be_drawn_says_why() -> None:
-    from experiments.errors import DataError
+def test_a_figure_that_cannot_be_drawn_is_listed_with_the_reason() -> None:
+    reason = DataError("inputs-wrong", "gate", "2 to 6 inputs", "10", "Take another gate.")
 
     def broken():
-        raise DataError("expected 2 to 6 inputs, found 10.")
+        raise reason
 
     run = Kept()
-    hall = Gallery(run)
-    hall.hang([Exhibit("a/b", broken, "Look.", "Not."), exhibit("a/c")])
-    hall.close()
+    gallery = FigureLogger(run)
+    gallery.log([FigureSpec("a/b", broken, "Look.", "Not."), exhibit("a/c")])
+    gallery.close()
     first, second = json.loads(run.files["figures/index.json"])
-    assert first["left_out"] == "expected 2 to 6 inputs, found 10." and "file" not in first
+    assert first["left_out"] == str(reason) and "file" not in first
     assert second["file"] == "a/c.png" and second["title"] == "found"
+    with pytest.raises(ZeroDivisionError):  # other errors are not caught
+        gallery.log([FigureSpec("a/b", lambda: 1 / 0, "Look.", "Not.")])
 
 
-def test_scalable_pictures_come_on_light_and_dark_ground() -> None:
+def test_scalable_figures_are_saved_for_light_and_dark_pages() -> None:
     run = Kept()
-    slides = [(0, None), (5, None)]
-    Gallery(run).hang([exhibit("a/b", scalable=True, text="| a |", slides=lambda: iter(slides))])
-    assert {"figures/a/b.png", "figures/a/b.svg", "figures/a/b-dark.svg", "figures/a/b.md"} == set(
-        run.files
-    )
+    FigureLogger(run).log([exhibit("a/b", scalable=True, text="| a |")])
+    assert set(run.files) == {f"figures/a/b{end}" for end in (".png", ".svg", "-dark.svg", ".md")}
     assert run.files["figures/a/b.svg"] != run.files["figures/a/b-dark.svg"]
-    assert run.pictures == [("a/b", 0), ("a/b", 5)]
 
 
-def test_other_failures_of_a_picture_are_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        Gallery(Kept()).hang([Exhibit("a/b", lambda: 1 / 0, "Look.", "Not.")])
-
-
-def test_whatever_is_told_is_text_and_no_markup(tmp_path: Path) -> None:
-    evil = "<script>alert('\"')</script>"
+def source_of(folder: Path, entries: list[dict], **record: dict) -> report_html.Source:
+    facts = {"params": {"data_exhaustive": "False"}, "metrics": {}, "tags": {}} | record
     version = Version("mnist", 1, "r", {}, {})
+    return report_html.Source(version, Record("r", **facts), folder, entries)
+
+
+def test_text_is_escaped(tmp_path: Path) -> None:
+    evil = "<script>alert('\"')</script>"
     entry = {"name": "network/a", "look": evil, "limit": evil, "left_out": evil}
     shown = {**entry, "name": "network/b", "title": evil, "text": evil, "file": "b.png"}
     del shown["left_out"]
     (tmp_path / "b.png").write_bytes(style.png(style.figure(2, 1, "b")))
     params = {"data_exhaustive": "False", "task": evil, "hparams/lr": evil}
-    record = Record("r", params, {"test_accuracy": 0.99996}, {"command": evil, "machine": evil})
-    source = report_page.Source(version, record, tmp_path, [entry, shown])
-    page = report_page.render([source], [evil], None)
+    tags = {"command": evil, "machine": evil}
+    source = source_of(
+        tmp_path, [entry, shown], params=params, metrics={"test_accuracy": 0.99996}, tags=tags
+    )
+    page = report_html.render([source], [evil], None)
     assert "<script" not in page and page.count("&lt;script&gt;") >= 10
     assert "0.99996" in page and 'alt="&lt;script' in page
 
 
-def test_interval_is_wilsons() -> None:
-    low, high = interval(9, 10)
-    z = 1.959964
-    middle, half = (0.9 + z**2 / 20) / (1 + z**2 / 10), z * (0.9 * 0.1 / 10 + z**2 / 400) ** 0.5
-    assert low == pytest.approx(middle - half / (1 + z**2 / 10), abs=1e-5)
-    assert high == pytest.approx(middle + half / (1 + z**2 / 10), abs=1e-5)
+Report = Callable[..., Result]
+
+
+def report_of(*words: str) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(report.command, words)
 
 
 @pytest.fixture(scope="module")
-def page(trained: Path, run: Command) -> Path:
-    run(f"{REPORT} -P model=models:/mnist@champion -P out=mnist.html")
-    return trained / "mnist.html"
+def reports(trained: Path) -> Iterator[Report]:
+    """The command, on the store of the checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained}/mlflow.db")
+        yield report_of
 
 
-def test_report_is_one_small_file(page: Path) -> None:
-    text = page.read_text()
-    assert len(text) < report_page.MOST
+@pytest.fixture(scope="module")
+def page(reports: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report") / "mnist.html"
+    result = reports("--model", "models:/mnist@champion", "--out", str(out))
+    assert result.exit_code == 0, (result.output, result.exc_info)
+    return out
+
+
+def test_report_is_one_small_file_with_the_runs_numbers(page: Path, store) -> None:
+    version, text = versions.find("models:/mnist@champion"), page.read_text()
+    assert len(text) < 5_000_000
     assert not re.findall(r"""(?:src|href|url\()\s*=?\s*["']?(?!data:|#)\w+:?//""", text)
     assert not re.findall(r"<script|<link|@import", text)
+    run, text = store.get_run(version.run_id), html.unescape(text)
+    assert f"<td>{run.data.metrics['test_accuracy']:.6g}</td>" in text
+    assert run.data.tags["command"] in text and model_card.summary(version) in text
+    source = store.get_model_version_by_alias("mnist", "champion").source
+    model = store.get_logged_model(source.removeprefix("models:/"))
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert "report.html" in {file.path for file in store.list_artifacts(version.run_id)}
 
 
-def test_report_has_every_picture_with_its_sentences(page: Path, store) -> None:
+def test_report_has_every_figure_with_its_caption(page: Path, store) -> None:
     version = store.get_model_version_by_alias("mnist", "champion")
-    path = store.download_artifacts(version.run_id, "figures/index.json")
-    entries, text = json.loads(Path(path).read_text()), page.read_text()
+    path = store.download_artifacts(version.run_id, report_html.LIST)
+    entries, text = json.loads(Path(path).read_text()), html.unescape(page.read_text())
     drawn = [entry for entry in entries if "file" in entry]
-    assert text.count("<img src=") == len(drawn) > 15
+    assert text.count("<img src=") == len(drawn) > 3
     for entry in entries:
-        assert entry["look"].startswith("Look for") and "cannot show" in entry["limit"]
-        assert entry["name"].partition("/")[0] in report_page.CHAPTERS
+        assert entry["look"] and entry["limit"]
+        assert f"<p>{entry['look']}</p>" in text and f"<p>{entry['limit']}</p>" in text
+        assert entry["name"].partition("/")[0] in report_html.CHAPTERS
     assert [entry["name"] for entry in entries if "left_out" in entry] == []
 
 
-def test_report_tells_the_runs_numbers_and_commands(page: Path, store) -> None:
-    version = store.get_model_version_by_alias("mnist", "champion")
-    run, text = store.get_run(version.run_id), page.read_text()
-    assert f"{run.data.metrics['test_accuracy']:.4g}" in text
-    assert run.data.tags["command"].startswith("mlflow run . -e train -P task=mnist")
-    assert run.data.tags["command"] in text
-    right = round(run.data.metrics["test_accuracy"] * 10_000)
-    assert f"{right:,} of 10,000 test answers right" in text
-    assert f"{right:,} of 10,000 test answers right" in version.description
+@pytest.mark.slow
+def test_mlflow_run_writes_a_report(trained: Path, run: Command) -> None:
+    done = run("mlflow run . -e report --env-manager local -P model=models:/gate/1 -P out=g.html")
+    assert (trained / "g.html").read_text().startswith("<!DOCTYPE html>")
+    assert "g.html: gate version 1: " in done.stdout
 
 
-def test_version_and_run_have_the_report(page: Path, trained: Path, store) -> None:
-    version = store.get_model_version_by_alias("mnist", "champion")
-    model = store.get_logged_model(version.source.removeprefix("models:/"))
-    kept = Path(model.artifact_location.removeprefix("file://"))
-    assert (kept / "report.html").read_text().startswith("<!DOCTYPE html>")
-    paths = {file.path for file in store.list_artifacts(version.run_id)}
-    assert "report.html" in paths
-
-
+@pytest.mark.browser
 def test_a_browser_shows_and_prints_it(page: Path, browser, tmp_path: Path) -> None:
     context = browser.new_context(color_scheme="dark")
     asked: list[str] = []
@@ -167,54 +180,77 @@ def test_a_browser_shows_and_prints_it(page: Path, browser, tmp_path: Path) -> N
     assert printed.startswith(b"%PDF") and len(printed) > 100_000
 
 
-def test_two_versions_stand_side_by_side(trained: Path, run: Command) -> None:
-    run("mlflow run . -e train --env-manager local -P task=gate -P trials=0 -P epochs=4")
-    worse = max(int(v.version) for v in client(trained).search_model_versions("name='gate'"))
-    said = run(f"{REPORT} -P model=models:/gate@champion -P against=models:/gate/{worse}").stdout
-    text = (trained / "report.html").read_text()
-    assert "nothing of the difference is chance" in text and "McNemar" not in text
-    assert f"gate version {worse} wrong" in text and len(text) < report_page.MOST
-    assert "report.html: gate version 1: 64 of 64 test answers right" in said
-    counts = [int(n) for n in re.findall(r"<td>(\d+)</td>", text.partition("These are all")[0])[:4]]
-    assert sum(counts) == 64 and counts[2] == counts[3] == 0 and counts[1] > 0
-
-
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("words", "code", "found"),
     [
-        ("-P model=models:/mnist/99", "There is no models:/mnist/99. mnist has @c"),
-        ("-P model=models:/mnist-onnx/1", "expected a version that was trained here"),
-        ("-P model=models:/gate/1 -P against=models:/mnist/1", "another version of gate"),
-        ("-P model=models:/gate/1 -P against=models:/gate/1", "found the same"),
-        ("-P model=gate", "expected models:/NAME@ALIAS or models:/NAME/NUMBER, found 'gate'"),
-        ("-P out=nowhere/report.html", "a file in a folder that exists"),
+        (["--model", "models:/mnist/99"], "version-unknown", "99"),
+        (["--model", "models:/mnist-onnx/1"], "model-not-trained", "mnist-onnx"),
+        (["--model", "models:/gate/1", "--against", "models:/mnist/1"], "models-differ", "mnist"),
+        (["--model", "models:/gate/1", "--against", "models:/gate/1"], "versions-identical", ""),
+        (["--model", "gate"], "uri-invalid", "'gate'"),
     ],
 )
-def test_bad_input_gets_a_sentence(trained: Path, run: Command, line: str, says: str) -> None:
-    result = run(f"{REPORT} {line}", fails=True)
-    assert result.returncode != 0 and says in result.stderr
-    assert "Traceback" not in result.stderr.partition("Error:")[0]
+def test_bad_input_is_refused(reports: Report, words: list[str], code: str, found: str) -> None:
+    error = reports(*words).exception
+    assert isinstance(error, UserError) and error.code == code and found in error.found
+    assert error.expected and error.fix and not Path("report.html").exists()
 
 
-def test_no_figures_no_pictures_but_a_report(trained: Path, run: Command) -> None:
-    line = "mlflow run . -e train --env-manager local -P task=gate -P gate=and -P trials=0"
-    run(f"{line} -P figures=none")
-    store = client(trained)
-    newest = max(store.search_model_versions("name='gate'"), key=lambda v: int(v.version))
-    run(f"{REPORT} -P model=models:/gate/{newest.version} -P out=none.html")
-    text = (trained / "none.html").read_text()
-    assert "trained with figures=none" in text and "<img" not in text
-    store.delete_model_version("gate", newest.version)
+def test_an_unwritable_file_is_refused_before_any_work(reports: Report, store, tmp_path) -> None:
+    before = len(store.search_runs(["0"]))
+    result = reports("--model", "models:/gate/1", "--out", str(tmp_path / "nowhere" / "a.html"))
+    assert isinstance(result.exception, UserError)
+    assert len(store.search_runs(["0"])) == before
 
 
-def test_a_run_without_its_list_is_told(trained: Path, run: Command) -> None:
-    store = client(trained)
-    newest = max(store.search_model_versions("name='gate'"), key=lambda v: int(v.version))
-    folder = store.get_run(newest.run_id).info.artifact_uri.removeprefix("file://")
-    path = Path(folder) / "figures/index.json"
-    hidden = path.rename(path.with_suffix(".away"))
-    try:
-        result = run(f"{REPORT} -P model=models:/gate/{newest.version}", fails=True)
-    finally:
-        hidden.rename(path)
-    assert f"gate version {newest.version} has no list of pictures" in result.stderr
+@pytest.fixture
+def gates(tmp_path: Path) -> Iterator[tuple[Version, Version]]:
+    """Two versions of all gates in a store of their own, whose runs have no figures."""
+    with store_in(tmp_path):
+        made = []
+        for seed in (0, 1):
+            with opened() as run:
+                run.params({"data_exhaustive": True})
+                run.text(report_html.LIST, "[]")
+                net, stored = bank(seed), evidence()
+                made.append(artifacts.register_torch(net, "gate", X[:2], stored))
+        yield made[0], made[1]
+
+
+def cells(page: str, after: str) -> list[str]:
+    """Return what the first table after an id has in its cells."""
+    table = page.partition(f'id="{after}"')[2].partition("</table>")[0]
+    return re.findall(r"<td>(.*?)</td>", table)
+
+
+def test_two_versions_are_compared(gates: tuple[Version, Version], tmp_path: Path) -> None:
+    first, second = gates
+    result = report_of("--model", first.uri, "--against", second.uri, "--out", "both.html")
+    assert result.exit_code == 0, result.exc_info
+    text, task = Path("both.html").read_text(), tasks.get("gate")
+    truth = task.load(task.data_options()).val.y
+    a, b = (((bank(seed)(torch.tensor(X)) > 0).numpy() == truth) for seed in (0, 1))
+    counted = [(a & b).sum(), (a & ~b).sum(), (~a & b).sum(), (~a & ~b).sum()]
+    assert cells(text, "against") == [str(n) for n in counted] and sum(counted) == 64
+    assert 'id="mcnemar"' not in text, "all predictions there are: nothing is chance"
+    assert text.count("<img src=") == 1, "the predictions that differ"
+    assert model_card.summary(first) in text and model_card.summary(second) in text
+    assert set(versions.find(first.uri).attached) == {f"against-{second.number}.html"}
+    # The same versions, as if their data were a sample.
+    record = Record("r", {"data_exhaustive": "False"}, {}, {})
+    sources = [report_html.Source(version, record, tmp_path, []) for version in gates]
+    text = report_html.render(sources, ["", ""], compare(*gates))
+    assert f"{mcnemar(int(counted[1]), int(counted[2])):.3g}" in text.partition('id="mcnemar"')[2]
+
+
+def test_a_run_without_figures_has_a_report(gates: tuple[Version, Version]) -> None:
+    page = report.publish(gates[0])
+    assert "<img" not in page and page.count('class="left-out"') == 1
+    assert versions.read(versions.find(gates[0].uri), report.NAME).decode() == page
+
+
+def test_a_run_without_its_index_is_refused(gates: tuple[Version, Version], tmp_path: Path) -> None:
+    (path,) = tmp_path.glob(f"mlruns/**/{gates[0].run_id}/**/{report_html.LIST}")
+    path.unlink()
+    with refused("figures-missing", what=gates[0], expected=report_html.LIST, fix="task=gate"):
+        report.publish(gates[0])

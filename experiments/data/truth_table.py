@@ -5,7 +5,7 @@ from hashlib import md5
 
 import numpy as np
 
-from experiments.errors import DataError
+from experiments.core.errors import DataError
 
 MAX_INPUTS = 10
 
@@ -38,7 +38,7 @@ def inputs(n: int) -> np.ndarray:
 
 
 def parse(gate: str) -> dict[str, str]:
-    """Return name -> bits of the gates that `gate` asks for, all with one number of inputs.
+    """Return name -> bits of the gates named by `gate`, all with one number of inputs.
 
     Args:
         gate: `all` (the 16 gates of two inputs), one of their names, a family with its number
@@ -56,16 +56,35 @@ def parse(gate: str) -> dict[str, str]:
         return {_table_name(gate): _checked_bits(gate)}
     if match := re.fullmatch(rf"({'|'.join(FAMILIES)})(\d+)", gate):
         return {gate: _family(match[1], _checked_count(gate, int(match[2])))}
+    families = ", ".join(f"{name}3" for name in FAMILIES)
     raise DataError(
-        f"gate: expected all, one of {', '.join(TWO_INPUT_GATES)}, a family with its number of "
-        f"inputs ({', '.join(f'{name}3' for name in FAMILIES)}), or 2^n bits such as 01101001; "
-        f"found {gate!r}."
+        "gate-unknown",
+        "gate",
+        expected=f"all, one of {', '.join(TWO_INPUT_GATES)}, a family with its number of inputs "
+        f"({families}), or 2^n bits such as 01101001",
+        found=repr(gate),
+        fix="Choose one of these.",
     )
 
 
 def outputs(bits: dict[str, str]) -> np.ndarray:
     """Return the gates' outputs row by row: float32 [2^n, gates] of 0 and 1."""
     return np.array([[int(bit) for bit in table] for table in bits.values()], np.float32).T
+
+
+def is_separable(x: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether a plane separates the rows of output 1 from those of 0.
+
+    Args:
+        x, y: inputs [rows, n] and outputs [rows], 0 and 1.
+    """
+    from scipy.optimize import linprog
+
+    # a feasible point of sign * (w x + b) >= 1
+    sign = 1 - 2 * y[:, None]
+    rows = sign * np.hstack([x, np.ones((len(x), 1))])
+    bounds = (None, None)
+    return bool(linprog(np.zeros(rows.shape[1]), rows, -np.ones(len(x)), bounds=bounds).success)
 
 
 def _table_name(bits: str) -> str:
@@ -79,7 +98,11 @@ def _checked_bits(bits: str) -> str:
     n = len(bits).bit_length() - 1
     if n < 1 or len(bits) != 2**n:
         raise DataError(
-            f"gate: expected 2, 4, 8, ... bits, one a row of the table, found {len(bits)} bits."
+            "gate-table-incomplete",
+            "gate",
+            expected="2, 4, 8, ... bits, one for each row of the table",
+            found=f"{len(bits)} bits",
+            fix="Add the missing bits.",
         )
     _checked_count(f"{bits[:16]}...", n)
     return bits
@@ -88,8 +111,11 @@ def _checked_bits(bits: str) -> str:
 def _checked_count(gate: str, n: int) -> int:
     if not 1 <= n <= MAX_INPUTS:
         raise DataError(
-            f"gate: expected 1 to {MAX_INPUTS} inputs, found {n} in {gate!r}; a table doubles "
-            "with each input, and beyond that it is no longer a small network's whole world."
+            "gate-inputs-out-of-range",
+            "gate",
+            expected=f"1 to {MAX_INPUTS} inputs",
+            found=f"{n} in {gate!r}",
+            fix="Each input doubles the table; take a gate with fewer.",
         )
     return n
 

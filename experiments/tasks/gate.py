@@ -1,8 +1,7 @@
-"""Logic gates: n switches to the outputs of one or all gates, learned by a bank of networks."""
+"""Logic gates: n inputs to the outputs of one or all gates, learned by a bank of networks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,12 +9,11 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from experiments.data import truth_table
-from experiments.tasks.base import (
+from experiments.tasks.task import (
     Choice,
     DataOptions,
     EvalEvery,
-    Examination,
-    Exhibit,
+    HeldOut,
     Hparams,
     Input,
     LearningRate,
@@ -23,20 +21,21 @@ from experiments.tasks.base import (
     Split,
     Splits,
     Task,
-    Trained,
     WeightDecay,
 )
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    import numpy as np
+    from jaxtyping import Bool, Float
+    from torch import Tensor
 
     from models.mlp import GateBank
 
+    Table = Float[Tensor, "batch gates"]
+    Logits = Float[Tensor, "batch gates *restarts"]
 
-MOST_WATCHED = 500_000  # weights of a bank that are kept of each moment
 
-
-@checked_dataclass(frozen=True)
+@checked_dataclass(frozen=True, config={"extra": "forbid"})
 class GateHparams(Hparams):
     """Hyper-parameters of a bank of gate networks; an epoch is one pass over the truth table."""
 
@@ -48,21 +47,24 @@ class GateHparams(Hparams):
     lr: LearningRate = 0.1
     weight_decay: WeightDecay = 0.0
     eval_every: EvalEvery = 10
-    restarts: int = Field(default=64, ge=1, le=65536, description="networks started for each gate")
-    hidden: int = Field(default=4, ge=1, le=1024, description="hidden units of each network")
+    num_restarts: int = Field(
+        default=64, ge=1, le=65536, description="networks started for each gate"
+    )
+    hidden_dim: int = Field(default=4, ge=1, le=1024, description="hidden units of each network")
     activation: Literal["tanh", "relu", "sigmoid"] = Field(
         default="tanh", description="activation function of the hidden units"
     )
 
 
+MIN_EPOCHS = 50  # in which gates of two inputs are learned
 RECIPES = {
     "default": GateHparams(),
-    "wide": GateHparams(epochs=2000, lr=0.015, restarts=16, hidden=64, eval_every=50),
-    "widest": GateHparams(epochs=2000, lr=0.015, restarts=8, hidden=256, eval_every=50),
+    "large": GateHparams(epochs=2000, lr=0.015, num_restarts=16, hidden_dim=64, eval_every=50),
+    "xlarge": GateHparams(epochs=2000, lr=0.015, num_restarts=8, hidden_dim=256, eval_every=50),
 }
 
 
-@checked_dataclass(frozen=True)
+@checked_dataclass(frozen=True, config={"extra": "forbid"})
 class GateOptions(DataOptions):
     """Which gates."""
 
@@ -79,102 +81,119 @@ class GateOptions(DataOptions):
         return gate.strip().lower()
 
 
-def suits(options: GateOptions) -> str:
+def default_recipe(options: GateOptions) -> str:
     """Return the recipe that is sized for tables of this many inputs."""
     rows = max(map(len, truth_table.parse(options.gate).values()))
-    return "default" if rows <= 2**4 else "wide" if rows <= 2**8 else "widest"
+    if rows <= 2**4:
+        return "default"
+    return "large" if rows <= 2**8 else "xlarge"
 
 
 def load(options: GateOptions) -> Splits:
     """Return the truth table as all three splits: float32 x [2^n, n], y [2^n, gates]."""
-    bits = truth_table.parse(options.gate)
-    y = truth_table.outputs(bits)
+    tables = truth_table.parse(options.gate)
+    y = truth_table.outputs(tables)
     x = truth_table.inputs(len(y).bit_length() - 1)
     table = Split(x, y)
     return Splits(
         train=table,
         val=table,
-        test=table,
-        labels=tuple(bits),
-        name=f"truth table of {options.gate if options.gate == 'all' else ', '.join(bits)}",
+        test=HeldOut(x, y),
+        labels=tuple(tables),
+        name=f"truth table of {options.gate if options.gate == 'all' else ', '.join(tables)}",
         source="computed from the definition of each gate",
-        digest=md5(repr(bits).encode(), usedforsecurity=False).hexdigest(),
+        digest=md5(repr(tables).encode(), usedforsecurity=False).hexdigest(),
         canonical=options.gate == "all",
         exhaustive=True,
-        facts={"truth_tables": bits},
+        export_metadata={"truth_tables": tables},
     )
 
 
 def network(**config: Any) -> GateBank:
+    """Return an untrained bank; the keyword arguments are its `config`."""
     from models.mlp import GateBank
 
     return GateBank(**config)
 
 
 def build(splits: Splits, hparams: GateHparams) -> GateBank:
+    """Return the bank to train: gates x restarts networks."""
     return network(
         inputs=splits.train.x.shape[1],
-        nets=(len(splits.labels), hparams.restarts),
-        hidden=hparams.hidden,
+        nets=(len(splits.labels), hparams.num_restarts),
+        hidden_dim=hparams.hidden_dim,
         activation=hparams.activation,
     )
 
 
-def loss(logits: Tensor, y: Tensor, label_smoothing: float) -> Tensor:
+def loss(logits: Logits, y: Table, label_smoothing: float) -> Logits:
+    """Return the binary cross-entropy of each output."""
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     target = y * (1 - label_smoothing) + label_smoothing / 2
     return binary_cross_entropy_with_logits(logits, _like(target, logits), reduction="none")
 
 
-def decide(logits: Tensor) -> Tensor:
+def predict(logits: Logits) -> Logits:
+    """Return 1 where the gate is on, else 0."""
     return (logits > 0).float()
 
 
-def correct(logits: Tensor, y: Tensor) -> Tensor:
-    return decide(logits) == _like(y, logits)
+def is_correct(logits: Logits, y: Table) -> Bool[Tensor, "batch gates *restarts"]:
+    """Return whether each output has the value of the truth table."""
+    return predict(logits) == _like(y, logits)
 
 
-def _like(y: Tensor, logits: Tensor) -> Tensor:
-    """Repeat y [B, gates] over the restarts, if `logits` [B, gates, restarts] has them."""
+def _like(y: Table, logits: Logits) -> Logits:
+    """Repeat `y` over the restarts, if `logits` have them."""
     return y.reshape(*y.shape, *[1] * (logits.ndim - y.ndim)).expand_as(logits)
 
 
-def outputs(net: GateBank, x: Tensor) -> dict[str, Tensor]:
+def outputs(net: GateBank, x: Float[Tensor, "batch inputs"]) -> dict[str, Tensor]:
+    """Return logits, probabilities and the hidden units before their activation."""
     hidden = net.hidden(x)
     logits = net.output(hidden)
     return {"logits": logits, "probabilities": logits.sigmoid(), "hidden": hidden}
 
 
-def choose(net: GateBank, val: Split) -> GateBank:
-    """Return the bank of each gate's best restart: the one with the least loss on its table."""
+def select_model(net: GateBank, val: Split) -> GateBank:
+    """Return the bank of each gate's best restart, the one with the least loss."""
     import torch
 
     with torch.inference_mode():
         best = loss(net(val.x), val.y, 0.0).mean(0).argmin(1)
-    return net.choose(best)
+    return net.select(best)
 
 
-def augment(x: Tensor, y: Tensor, hparams: GateHparams, noise: Generator) -> tuple[Tensor, Tensor]:
-    return x, y
+def floor(splits: Splits) -> float:
+    """Return an accuracy that only every row right is above."""
+    return 1 - 0.5 / float(splits.val.y.size)
 
 
-def watch(net: GateBank, val: Split) -> dict[str, Tensor]:
-    """Keep the weights of all networks, unless there are too many for that."""
-    weights: dict[str, Tensor] = dict(net.named_parameters())
-    return weights if sum(w.numel() for w in weights.values()) <= MOST_WATCHED else {}
+def likely_cause(splits: Splits, hparams: GateHparams) -> str:
+    """Return why some row is wrong: too few hidden units, or too short a training."""
+    if hparams.hidden_dim == 1:
+        tables = zip(splits.labels, splits.val.y.T, strict=True)
+        hard = [n for n, y in tables if not truth_table.is_separable(splits.val.x, y)]
+        if hard:
+            return f"one hidden unit cannot represent {', '.join(hard)}: pass hidden_dim=2 or more"
+    if hparams.epochs < MIN_EPOCHS:
+        return f"too few epochs ({hparams.epochs:g}): pass epochs=200 or more"
+    return (
+        f"too few hidden units ({hparams.hidden_dim}), restarts ({hparams.num_restarts}) or epochs "
+        f"({hparams.epochs:g}), or an unsuitable lr ({hparams.lr:g})"
+    )
 
 
-def exhibits(trained: Trained) -> Iterator[Exhibit]:
-    from experiments.exhibits import gates
-
-    return gates.exhibits(trained)
+def bits(x: np.ndarray) -> str:
+    """Return the inputs, float32 [n], as text."""
+    return "".join(str(int(bit)) for bit in x)
 
 
 TASK = Task(
     name="gate",
     input=Input(
-        name="x", dtype="float32", meaning="the switches, 0 is off and 1 is on, first input first"
+        name="x", dtype="float32", meaning="the inputs, 0 is off and 1 is on, first input first"
     ),
     hparams=GateHparams,
     data_options=GateOptions,
@@ -182,29 +201,26 @@ TASK = Task(
     network=network,
     build=build,
     recipes=RECIPES,
-    suits=suits,
+    default_recipe=default_recipe,
     loss=loss,
-    decide=decide,
-    correct=correct,
+    predict=predict,
+    is_correct=is_correct,
     outputs=outputs,
-    choose=choose,
-    augment=augment,
-    watch=watch,
-    exhibits=exhibits,
-    calibrate=lambda net, val: {},
-    examine=lambda *_: Examination(),
+    select_model=select_model,
+    floor=floor,
+    likely_cause=likely_cause,
+    show=bits,
     space={
         "lr": Range(5e-3, 3e-1, log=True),
-        "hidden": Range(2, 8),
+        "hidden_dim": Range(2, 8),
         "activation": Choice(("tanh", "relu", "sigmoid")),
     },
     objective="val_loss",
-    mixed_precision=False,
-    limits="It knows its truth table and nothing else: what it says between the corners, where an "
-    "input is neither 0 nor 1, is how this network happens to fill them in.",
+    limitations="It is trained on its truth table only: between the corners, where an input is "
+    "neither 0 nor 1, its output is an interpolation that no data support.",
     licence="Truth tables are facts, free to all.",
-    meanings={
-        "logits": "float32 [batch, gates], above 0 says on",
+    output_docs={
+        "logits": "float32 [batch, gates], above 0 is on",
         "probabilities": "float32 [batch, gates], that the gate is on",
         "hidden": "float32 [batch, gates, units], the hidden units before their activation",
     },

@@ -1,185 +1,156 @@
-"""For programs: named endpoints among Gradio's, and two addresses beside them."""
+"""For programs: two named endpoints, /healthz and /metrics."""
 
+import copy
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from anyio import CapacityLimiter, to_thread
 from fastapi.exceptions import RequestValidationError
+from gradio.route_utils import FnIndexInferError
 from gradio.utils import get_upload_folder
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from experiments.calibration import REFUSED, refuses
-from experiments.errors import UserError
-from serve.digit import ink
-from serve.gate.calls import evaluate
-from serve.texts import api as say
-from serve.web import doors
-from serve.web.meters import Meters
+from experiments.core.errors import UserError
+from experiments.evaluation.calibration import FALSE_REJECT_RATE
+from serve.refusals import refusal, response
+from serve.strings import api as say
+from serve.tabs.digit import inference, preprocess
+from serve.tabs.gate.api import evaluate
+from serve.web.errors import UPLOAD
+from serve.web.metrics import Metrics
 
 if TYPE_CHECKING:
-    from serve.model.shelf import Shelf
-    from serve.predictor import Predictor
+    from serve.backends.onnx_backend import Predictor
+    from serve.models.store import ModelStore
 
-VERSION = "1"  # of the endpoints' names and shapes; a change of them makes it 2
+VERSION = "1"  # of the endpoints' names and shapes; it increases when they change
+log = logging.getLogger("serve")
+Endpoint = Callable[..., dict[str, object]]
 
 
-def endpoints(shelf: "Shelf") -> dict[str, Callable[..., dict[str, Any]]]:
-    """Return name -> function of the endpoints.
+def endpoints(store: "ModelStore") -> dict[str, Endpoint]:
+    """Return name -> function of the endpoints; without a model they use the store's defaults."""
 
-    Args:
-        shelf: of the models; its first ones answer requests that name none.
-    """
-
-    def chosen(task: str, model: Any) -> "Predictor":
-        if not isinstance(model, str | None):
-            raise UserError(say.NO_TEXT.format(found=type(model).__name__))
-        key = model or shelf.first.get(task)
-        if key is None:
-            raise UserError(say.NO_MODEL)
-        return shelf.get(key, task)
+    def load(task: str, model: str) -> "Predictor":
+        return store.load(model or store.defaults.get(task, ""), task)
 
     # gr.FileData makes Gradio's clients upload the file; what arrives is a dictionary.
-    def classify_digit(image: gr.FileData, model: str = "") -> dict[str, Any]:
-        return digit(chosen("mnist", model), _uploaded(image))
+    def classify_digit(image: gr.FileData, model: str = "") -> dict[str, object]:
+        return digit(load("mnist", model), _uploaded(image))
 
-    def evaluate_gate(gate: str, inputs: list[float], model: str = "") -> dict[str, Any]:
-        return evaluate(chosen("gate", model), gate, inputs)
+    def evaluate_gate(gate: str, inputs: list[float], model: str = "") -> dict[str, object]:
+        return {**evaluate(load("gate", model), gate, inputs)}
 
     return {"classify_digit": classify_digit, "evaluate_gate": evaluate_gate}
 
 
-def build(shelf: "Shelf") -> None:
-    """Put the endpoints into the open Gradio context, for its clients and its list of them."""
-    for name, function in endpoints(shelf).items():
-        about = say.ENDPOINTS[name]
-        gr.api(function, api_name=name, api_description=about, queue=False)
+def build(store: "ModelStore") -> None:
+    """Add the endpoints to the open Gradio context, for its clients and its list of them."""
+    for name, function in endpoints(store).items():
+        gr.api(function, api_name=name, api_description=say.ENDPOINTS[name], queue=False)
 
 
-def digit(predictor: "Predictor", path: Path) -> dict[str, Any]:
-    """Return what `/classify_digit` answers for the image file at `path`.
-
-    Raises:
-        UserError: it is no picture that can be read.
-    """
-    told = predictor(ink.to_image(ink.from_file(path)))
-    probabilities = [float(p) for p in told["probabilities"][0]]
-    likeliest = predictor.labels[int(told["probabilities"][0].argmax())]
+def digit(predictor: "Predictor", path: Path) -> dict[str, object]:
+    """Return the answer of `/classify_digit` for an image file, or raise UserError."""
+    prediction = inference.read(predictor, preprocess.from_file(path))
+    focus, digits = prediction.focus, "".join(prediction.preds)
+    score = prediction.outputs.get("score")
     return {
-        "label": None if refuses(told, predictor.facts)[0] else likeliest,
-        "digit": likeliest,
-        "probabilities": probabilities,
-        "score": float(told["score"][0]) if "score" in told else None,
+        "label": None if prediction.refused.any() else digits,
+        "digit": digits,
+        "probabilities": prediction.outputs["probabilities"][focus].tolist(),
+        "score": None if score is None else float(score[focus]),
         "threshold": predictor.facts.get("score_threshold"),
-        "refused_digits": predictor.facts.get(REFUSED),
+        "false_reject_rate": predictor.facts.get(FALSE_REJECT_RATE),
+        "unread": list(prediction.marks),
         "model": predictor.title,
     }
 
 
-def _uploaded(image: Any) -> Path:
-    """Return where an uploaded file lies.
-
-    Raises:
-        UserError: it is no file, or one that was not uploaded here.
-    """
-    given = image.get("path") if isinstance(image, Mapping) else None
-    if not isinstance(given, str):
-        raise UserError(say.NO_FILE.format(found=type(image).__name__))
+def _uploaded(image: object) -> Path:
+    """Return the path of an uploaded file; raise UserError for anything else."""
     try:
-        path = Path(given).resolve(strict=True)
-    except (OSError, ValueError) as error:
-        raise UserError(say.NOT_UPLOADED) from error
-    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
-        raise UserError(say.NOT_UPLOADED)
-    return path
+        path = Path(image["path"] if isinstance(image, dict) else "").resolve(strict=True)
+        if path.is_relative_to(Path(get_upload_folder()).resolve()) and path.is_file():
+            return path
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    raise refusal("file-not-uploaded", "something else")
 
 
-def app_kwargs(
-    shelf: "Shelf",
-    hosts: Sequence[str] = (),
-    auth: str | None = None,
-    framers: Sequence[str] = ("'self'",),
-) -> dict[str, Any]:
-    """Return what `launch(app_kwargs=...)` takes: doors, addresses of our own, plain errors.
-
-    Args:
-        shelf: of the models.
-        hosts, auth, framers: as of `doors.middleware`.
-    """
-    meters = Meters()
-    return {
-        "middleware": doors.middleware(hosts, auth, meters, framers),
-        "routes": routes(shelf, meters),
-        "exception_handlers": {HTTPException: _refused, RequestValidationError: _misread},
-    }
-
-
-def routes(shelf: "Shelf", meters: Meters) -> list[Route]:
-    """Return /healthz, /metrics and a short way to the endpoints; all come before Gradio's own."""
-    own = CapacityLimiter(2)  # threads of its own, for when the page's are all at work
+def routes(store: "ModelStore", metrics: Metrics) -> list[Route]:
+    """Return /healthz, /metrics and direct routes to the endpoints; they precede Gradio's."""
+    limiter = CapacityLimiter(2)  # threads for /healthz when all of the page's are busy
 
     def health() -> Response:
         try:
-            models = {task: shelf.get(key).title for task, key in [*shelf.first.items()]}
+            models = {task: store.load(key).title for task, key in [*store.defaults.items()]}
             if not models:
-                raise UserError(shelf.problem or say.NO_MODEL)
+                raise copy.copy(store.problem) or refusal("model-missing", "none")
         except UserError as error:
-            return JSONResponse({"status": "ill", "error": str(error), "version": VERSION}, 503)
+            problem = {"error": str(error), "code": error.code}
+            return JSONResponse({"status": "ill", **problem, "version": VERSION}, 503)
         return JSONResponse({"status": "ok", "models": models, "version": VERSION})
 
     async def healthz(_: Request) -> Response:
-        return await to_thread.run_sync(health, limiter=own)
+        return await to_thread.run_sync(health, limiter=limiter)
 
-    async def metrics(_: Request) -> Response:
-        return meters.answer()
-
-    direct = [_direct(name, function) for name, function in endpoints(shelf).items()]
-    return [Route("/healthz", healthz), Route("/metrics", metrics), *direct]
+    direct = [route for each in endpoints(store).items() for route in _direct(*each)]
+    return [Route("/healthz", healthz), Route("/metrics", metrics.response), *direct]
 
 
-def _direct(name: str, function: Callable[..., dict[str, Any]]) -> Route:
-    """Return Gradio's address of an endpoint, with its shapes, answered without Gradio.
+def _direct(name: str, function: Endpoint) -> list[Route]:
+    """Return routes with the addresses and shapes of Gradio's endpoint, answered without Gradio.
 
-    Gradio describes the whole page anew for each call outside a session: ten times the work of
-    reading a digit.
+    Outside a session Gradio describes the whole page for each call: ten times the work of
+    classifying a digit.
     """
     signature = inspect.signature(function)
 
-    def answer(raw: bytes) -> dict[str, Any]:
+    def answer(body: bytes) -> dict[str, object]:
         try:
-            data = json.loads(raw)["data"]
+            values = signature.bind(*json.loads(body)["data"]).args
         except (ValueError, LookupError, TypeError, RecursionError) as error:
-            raise UserError(say.NOT_JSON.format(found=type(error).__name__)) from error
+            names = ", ".join(signature.parameters)
+            raise refusal("request-invalid", type(error).__name__, values=names) from error
         try:
-            given = signature.bind(*data)
-        except TypeError as error:
-            expected = ", ".join(signature.parameters)
-            raise UserError(say.WRONG_VALUES.format(name=name, expected=expected)) from error
-        try:
-            return function(*given.args)
-        except (LookupError, TypeError) as error:  # which of Gradio's mean a wrong address
+            return function(*values)
+        except (LookupError, TypeError) as error:  # `_failed` takes these for Gradio's
             raise RuntimeError(f"{name} failed") from error
 
     async def run(request: Request) -> Response:
-        raw = await request.body()
-        return JSONResponse({"data": [await run_in_threadpool(answer, raw)]})
+        return JSONResponse({"data": [await run_in_threadpool(answer, await request.body())]})
 
-    return Route(f"/gradio_api/run/{name}", run, methods=["POST"])
-
-
-def _refused(_: Request, error: Any) -> Response:
-    """Return Gradio's own refusal; `error` holds it, too, as in all other answers."""
-    told = {"detail": error.detail, "error": f"{str(error.detail).rstrip('.')}."}
-    return JSONResponse(told, error.status_code, error.headers)
+    paths = [f"/gradio_api/{kind}/{name}{end}" for kind in ("run", "api") for end in ("", "/")]
+    return [Route(path, run, methods=["POST"]) for path in paths]
 
 
-def _misread(_: Request, error: Any) -> Response:
-    found = "; ".join(str(fault.get("msg")) for fault in error.errors()[:3])
-    return JSONResponse({"error": say.NOT_JSON.format(found=found)}, 422)
+def _unreadable(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    messages = "; ".join(str(each.get("msg")) for each in error.errors()[:3])
+    return response(refusal("request-invalid", messages, values="..."), status=422)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """Return the response to a mistake of the client."""
+    if isinstance(error, UserError):
+        return response(error)
+    path = request.url.path
+    if path.rstrip("/") == UPLOAD:
+        return response(refusal("files-missing", "another kind of form"))
+    log.warning("%s: %s: %s", path, type(error).__name__, error)  # Gradio has no such event
+    return response(refusal("endpoint-unknown", repr(path[:100])))
+
+
+HANDLERS = {
+    RequestValidationError: _unreadable,
+    **dict.fromkeys((UserError, LookupError, TypeError, FnIndexInferError), _failed),
+}

@@ -1,189 +1,143 @@
-"""Limits on what one request may cost: bytes, its turn, and time."""
+"""Limits on what one request may cost: the bytes of its body, a slot to run in, and time."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.texts import api as say
+from experiments.core.errors import UserError
+from serve.refusals import refusal, response
 
 MEGABYTE = 1_000_000
-MOST_BYTES = 16 * MEGABYTE  # of a request's body
-LARGEST_FILE = 10 * MEGABYTE  # that is uploaded, or opened on the pad
-AT_WORK = 64  # requests at once; Gradio works with at most 40 threads
-OPEN = 800  # requests coming, waiting, at work, or streaming; a process may have 1,024 files
-HELD = 256 * MEGABYTE  # of all bodies; when there are more, only small ones are taken
-SMALL = 100_000  # bytes; a drawing, or a call
-PATIENCE = 10.0  # seconds until a body must have come, and again until a request has had its turn
-SECONDS = 30.0  # until it must have been answered
-ASIDE = ("/healthz", "/metrics")  # answered without a turn, however busy the page is
-# Answered before its work is done, so that its body is held beyond the answer: small ones only.
+MAX_BODY_BYTES = 16 * MEGABYTE
+MAX_FILE_BYTES = 10 * MEGABYTE  # of an upload, or of a picture opened on the pad
+MAX_RUNNING = 64  # requests at once; Gradio works with at most 40 threads
+MAX_OPEN = 800  # requests arriving, waiting, running or streaming; a process may have 1,024 files
+MAX_HELD_BYTES = 256 * MEGABYTE  # of all bodies; above it only small ones are accepted
+SMALL_BYTES = 100_000  # a drawing, or a call
+WAIT_TIMEOUT_S = 10.0  # for a body to arrive, and again for a slot
+ANSWER_TIMEOUT_S = 30.0
+UNLIMITED = ("/healthz", "/metrics")  # need no slot, however busy the page is
+# Gradio responds before the work is done and keeps the body until then: small ones only.
 QUEUED = ("/gradio_api/queue/join", "/gradio_api/call/")
-STREAM = "text/event-stream"
+EVENT_STREAM = "text/event-stream"
 
 
-def refusal(status: int, sentence: str, **headers: str) -> JSONResponse:
-    """Return an answer of one sentence, in the form in which Gradio tells errors."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return JSONResponse({"error": sentence}, status, named)
+def is_stream(message: Message) -> bool:
+    """Return whether an ASGI message starts a response that is a stream of events."""
+    if message["type"] != "http.response.start":
+        return False
+    return Headers(raw=message["headers"]).get("content-type", "").startswith(EVENT_STREAM)
 
 
-def kind_of_answer(message: Message) -> str:
-    """Return the content type that a message of type http.response.start announces."""
-    return Headers(raw=message["headers"]).get("content-type", "")
+class ConcurrencyLimit:
+    """ASGI middleware: a bounded number of requests run at once, the others wait for a slot.
 
-
-class Bodies:
-    """Reads bodies whole, so that who sends slowly, or never ends, keeps no turn meanwhile."""
-
-    def __init__(self, most: int = MOST_BYTES) -> None:
-        self.most, self.held = most, 0
-
-    @asynccontextmanager
-    async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
-        """Give a `receive` that hands the whole body on at once; it counts as held until the end.
-
-        Raises:
-            HTTPException: 413 too large, announced or not; 408 not in time; 503 too many are held.
-        """
-        headers = Headers(scope=scope)
-        most = SMALL if scope["path"].startswith(QUEUED) else self.most
-        announced = headers.get("content-length", "0")
-        if not announced.isdecimal() or int(announced) > most:
-            raise _too_large(most)
-        if announced == "0" and "transfer-encoding" not in headers:
-            yield receive  # most requests: nothing to wait for
-            return
-        body = bytearray()
-        try:
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    while await self._more(receive, body, most):
-                        pass
-            except TimeoutError as error:
-                raise HTTPException(408, say.NO_BODY.format(seconds=round(PATIENCE))) from error
-            yield handed_on(bytes(body), receive)
-        finally:
-            self.held -= len(body)
-
-    async def _more(self, receive: Receive, body: bytearray, most: int) -> bool:
-        """Add what comes next to `body`, of at most so many bytes; return whether there is more."""
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise TimeoutError  # nobody is left to be told
-        part = message.get("body", b"")
-        body += part
-        self.held += len(part)
-        if len(body) > most:
-            raise _too_large(most)
-        if self.held > HELD and len(body) > SMALL:
-            raise HTTPException(503, say.BUSY)
-        return bool(message.get("more_body", False))
-
-
-def _too_large(most: int) -> HTTPException:
-    return HTTPException(413, say.TOO_LARGE.format(most=f"{most / MEGABYTE:g}"))
-
-
-def handed_on(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives `body` once, and then what `receive` gives."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return again
-
-
-class Turns:
-    """ASGI middleware: so many requests are at work at once, the others wait their turn; in time.
-
-    A body is read before the turn is taken. A request that waits in vain, or comes when too many
-    are open, is told so (503); one that is not answered in time, too (504), and keeps its turn
-    until its thread has ended, since a thread cannot be stopped. A stream of events gives its
-    turn back as soon as it has begun.
+    The body is read first, so a slow sender occupies no slot. A request that waits too long, or is
+    one too many, gets 503. One that takes too long gets 504, but keeps its slot until its thread
+    ends, since a thread cannot be stopped. A stream of events releases its slot when it starts.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        at_work: int = AT_WORK,
-        most_open: int = OPEN,
-        seconds: float = SECONDS,
-        most: int = MOST_BYTES,
+        max_running: int = MAX_RUNNING,
+        max_open: int = MAX_OPEN,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        wait_timeout_s: float = WAIT_TIMEOUT_S,
     ) -> None:
-        self.app, self.most_open, self.seconds = app, most_open, seconds
-        self.bodies = Bodies(most)
-        self.turns = asyncio.Semaphore(at_work)
-        self.open = 0
+        self.app, self.max_open, self.open = app, max_open, 0
+        self.answer_timeout_s, self.wait_timeout_s = answer_timeout_s, wait_timeout_s
+        self.held_bytes = 0
+        self.slots = asyncio.Semaphore(max_running)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in ASIDE:
+        if scope["type"] != "http" or scope["path"] in UNLIMITED:
             await self.app(scope, receive, send)
             return
+        body = bytearray()
         self.open += 1
         try:
-            if self.open > self.most_open:
-                raise HTTPException(503, say.BUSY)
-            async with self.bodies.read(scope, receive) as whole:
-                await self._turn()
-                await self._work(scope, whole, send)
-        except HTTPException as error:  # of the limits alone: what the app raises, it answers
-            more = {"retry_after": "5"} if error.status_code == 503 else {"connection": "close"}
-            await refusal(error.status_code, error.detail, **more)(scope, receive, send)
+            if self.open > self.max_open:
+                raise refusal("page-busy", "none")
+            await self._read(scope, receive, body)
+            await self._acquire_slot()
+            await self._run(scope, _replay(bytes(body), receive), send)
+        except UserError as error:  # of the limits alone: the app answers its own errors
+            headers = {"Connection": "close"}
+            if error.code == "page-busy":
+                headers = {"Retry-After": "5"}
+            await response(error, headers=headers)(scope, receive, send)
         finally:
             self.open -= 1
+            self.held_bytes -= len(body)
 
-    async def _turn(self) -> None:
-        """Wait for this request's turn; raise HTTPException if it does not come."""
+    async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> None:
+        """Read the request's body into `body` and count its bytes as held."""
+        limit = SMALL_BYTES if scope["path"].startswith(QUEUED) else MAX_BODY_BYTES
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self.turns.acquire()
-        except TimeoutError as error:
-            raise HTTPException(503, say.BUSY) from error
+            async with asyncio.timeout(self.wait_timeout_s):
+                async for part in Request(scope, receive).stream():
+                    body += part
+                    self.held_bytes += len(part)
+                    if len(body) > limit:
+                        raise refusal("request-too-large", "more", limit_mb=limit / MEGABYTE)
+                    if self.held_bytes > MAX_HELD_BYTES and len(body) > SMALL_BYTES:
+                        raise refusal("page-busy", "none")
+        except (TimeoutError, ClientDisconnect) as error:
+            size = f"{len(body)} bytes"
+            raise refusal("request-incomplete", size, seconds=self.wait_timeout_s) from error
 
-    async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer within the time; the work is a task of its own, so that it can be left behind."""
-        started = given_up = False
+    async def _acquire_slot(self) -> None:
+        try:
+            async with asyncio.timeout(self.wait_timeout_s):
+                await self.slots.acquire()
+        except TimeoutError as error:
+            raise refusal("page-busy", "none") from error
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond in time; the work is a task of its own, which can be abandoned."""
+        started = abandoned = False
         streaming = asyncio.get_running_loop().create_future()
 
-        async def watched(message: Message) -> None:
+        async def forward(message: Message) -> None:
             nonlocal started
-            if given_up:
+            if abandoned:
                 return
-            if message["type"] == "http.response.start":
-                started = True
-                if kind_of_answer(message).startswith(STREAM):
-                    streaming.set_result(None)
+            started = started or message["type"] == "http.response.start"
+            if is_stream(message):
+                streaming.set_result(None)
             await send(message)
 
-        task = asyncio.ensure_future(self.app(scope, receive, watched))
-        either = {task, streaming}
-        try:
-            done, _ = await asyncio.wait(
-                either, timeout=self.seconds, return_when="FIRST_COMPLETED"
-            )
-        except asyncio.CancelledError:
-            task.cancel()
-            self.turns.release()
-            raise
+        task = asyncio.ensure_future(self.app(scope, receive, forward))
+        done, _ = await asyncio.wait(
+            {task, streaming}, timeout=self.answer_timeout_s, return_when="FIRST_COMPLETED"
+        )
         if done:
-            self.turns.release()
+            self.slots.release()
             await task
             return
-        given_up = True
-        task.add_done_callback(self._left_behind)
+        abandoned = True
+        task.add_done_callback(self._release_slot)
         if started:
-            task.cancel()  # a client that reads too slowly
-        else:  # not cancelled: it would give up its turn while its thread goes on
-            late = say.TOO_LATE.format(seconds=round(self.seconds))
-            await refusal(504, late)(scope, receive, send)
+            task.cancel()  # the client reads too slowly
+            return
+        # Not cancelled: that would release the slot while the thread continues.
+        late = refusal("answer-late", "none", seconds=self.answer_timeout_s)
+        await response(late)(scope, receive, send)
 
-    def _left_behind(self, task: asyncio.Future[None]) -> None:
-        self.turns.release()
+    def _release_slot(self, task: asyncio.Future[None]) -> None:
+        self.slots.release()
         if not task.cancelled():
-            task.exception()  # has been seen
+            task.exception()  # marks it as retrieved
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives `body` once, and then what `receive` gives."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replayed

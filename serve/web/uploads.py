@@ -1,7 +1,6 @@
-"""A quota for uploaded files: the oldest make room for the new."""
+"""A quota of uploaded files: the oldest are deleted for the new."""
 
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,58 +10,46 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.web.limits import MEGABYTE
 
-MOST_BYTES = 500 * MEGABYTE  # of all files together
-MOST_FILES = 1000
-BETWEEN = 1.0  # seconds from one look at the folder to the next,
-UPLOADS = 10  # or so many uploads, whichever comes first
+MAX_BYTES = 500 * MEGABYTE  # of all files together
+MAX_FILES = 1000
 
 
-class Quota:
-    """ASGI middleware: before an upload is taken, the oldest files beyond the quota are removed.
+class UploadQuota:
+    """ASGI middleware: before an upload, the oldest files above the quota are deleted.
 
-    Files that were there before are the page's own, and stay.
+    Files that exist at the start belong to the page and are never deleted.
     """
 
     def __init__(
-        self, app: ASGIApp, most_bytes: int = MOST_BYTES, most_files: int = MOST_FILES
+        self, app: ASGIApp, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES
     ) -> None:
-        self.app, self.most_bytes, self.most_files = app, most_bytes, most_files
-        self.own = frozenset(files(Path(get_upload_folder())))
-        self.looked, self.uploads = 0.0, 0
+        self.app, self.max_bytes, self.max_files = app, max_bytes, max_files
+        self.own = frozenset(_files())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        upload = scope["type"] == "http" and scope["path"].rstrip("/").endswith("/upload")
-        if upload and scope["method"] == "POST" and self._due():
-            await run_in_threadpool(self.make_room)
+        is_upload = scope["type"] == "http" and scope["path"].rstrip("/").endswith("/upload")
+        if is_upload and scope["method"] == "POST":
+            await run_in_threadpool(self._delete_oldest)
         await self.app(scope, receive, send)
 
-    def _due(self) -> bool:
-        self.uploads += 1
-        now = time.monotonic()
-        if self.looked and now - self.looked < BETWEEN and self.uploads < UPLOADS:
-            return False
-        self.looked, self.uploads = now, 0
-        return True
-
-    def make_room(self) -> None:
-        """Remove the oldest files beyond the quota, and their folders, which hold one each."""
-        folder = Path(get_upload_folder())
-        found = files(folder)
-        taken = number = 0
-        for path in sorted(found.keys() - self.own, key=lambda path: -found[path].st_ctime_ns):
-            taken, number = taken + found[path].st_size, number + 1
-            if taken > self.most_bytes or number > self.most_files:
-                with suppress(OSError):  # removed meanwhile, or not the only one in its folder
+    def _delete_oldest(self) -> None:
+        """Delete the oldest files above the quota, and their folders, which hold one each."""
+        stats = _files()
+        newest_first = sorted(stats.keys() - self.own, key=lambda path: -stats[path].st_ctime_ns)
+        total = 0
+        for count, path in enumerate(newest_first, 1):
+            total += stats[path].st_size
+            if total > self.max_bytes or count > self.max_files:
+                with suppress(OSError):  # already deleted, or not the only file in its folder
                     path.unlink()
-                    if path.parent != folder:
-                        path.parent.rmdir()
+                    path.parent.rmdir()
 
 
-def files(folder: Path) -> dict[Path, os.stat_result]:
-    """Return the files below `folder`, with their sizes and times."""
-    found = {}
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # removed meanwhile
+def _files() -> dict[Path, os.stat_result]:
+    """Return the files below the upload folder, with their sizes and times."""
+    stats = {}
+    for path in Path(get_upload_folder()).rglob("*"):
+        with suppress(OSError):  # deleted meanwhile
             if path.is_file():
-                found[path] = path.stat()
-    return found
+                stats[path] = path.stat()
+    return stats

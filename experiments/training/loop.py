@@ -1,0 +1,219 @@
+"""The training loop: a generator that knows no file, no tracker and no tuner."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Generator, Tensor, nn
+
+from experiments.core.errors import UserError
+from experiments.tasks.task import Hparams, Split, Splits, Task
+from experiments.training.device import PRECISIONS
+from experiments.training.metrics import EpochMetrics, Meter, evaluate
+from experiments.training.optim import Optimizer
+
+
+class DivergedError(UserError):
+    """The loss is infinite or not a number."""
+
+
+class Seeds(NamedTuple):
+    """Seeds of independent random streams, so that changing one leaves the others alone."""
+
+    init: int
+    order: int
+    augmentation: int
+
+
+def seeds(seed: int) -> Seeds:
+    """Return the streams' seeds for the run's `seed`."""
+    return Seeds(*(int(word) for word in np.random.SeedSequence(seed).generate_state(3)))
+
+
+def initialise(task: Task, splits: Splits, hparams: Hparams, seed: int) -> nn.Module:
+    """Return the task's untrained net; its weights depend on `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds(seed).init)
+        return task.build(splits, hparams)
+
+
+class State(NamedTuple):
+    """A training between two steps: all that is needed to resume it bit by bit.
+
+    Attributes:
+        tensors: weights, the best epoch's weights, the optimiser's moments, generators.
+        facts: JSON-able: steps done, the epochs' metrics.
+    """
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def fit(
+    task: Task,
+    net: nn.Module,
+    train: Split,
+    val: Split,
+    hparams: Hparams,
+    *,
+    seed: int = 0,
+    precision: str = "fp32",
+    resume: State | None = None,
+    after_step: Callable[[Callable[[], State]], None] = lambda state: None,
+    watch: Callable[[int, int], None] = lambda done, steps: None,
+) -> Iterator[EpochMetrics]:
+    """Train `net` in place; when the iterator is exhausted it holds its best epoch's weights.
+
+    Args:
+        train, val: tensors on the net's device; `val` selects the best epoch.
+        seed: of the order of samples and of the augmentation.
+        precision: fp32, or bf16 for forward and backward pass; weights are always fp32.
+        resume: the state of an interrupted training with the same settings; its earlier epochs
+            are yielded again.
+        after_step: called after each step with a function that returns the present state.
+        watch: called before the first step and after each, with the steps done and their total;
+            it may use the net in evaluation mode.
+
+    Yields:
+        EpochMetrics every `hparams.eval_every` epochs and after the last.
+
+    Raises:
+        DivergedError: a loss is not finite; `what` has the epoch, `fix` the lr.
+    """
+    sampler = BatchSampler(len(train.x), hparams.batch_size, seeds(seed).order)
+    steps = max(1, round(hparams.epochs * sampler.batches))
+    steps_per_evaluation = hparams.eval_every * sampler.batches
+    state = TrainState(net, Optimizer(net, hparams, steps), sampler, seeds(seed).augmentation)
+    if resume is not None:
+        state.restore(resume)
+    yield from state.history
+    if state.optimizer.done == 0:
+        watch(0, steps)
+
+    device = train.x.device
+    autocast = torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32")
+    for step in range(state.optimizer.done + 1, steps + 1):
+        # forward pass of the next batch, augmented
+        batch = next(sampler).to(device)
+        x, y = task.augment(train.x[batch], train.y[batch], hparams, state.augmentation)
+        net.train()
+        with autocast:
+            logits = net(x).float()
+        loss = task.loss(logits, y, hparams.label_smoothing)
+        state.meter.add(loss, task.is_correct(logits, y))
+
+        # backward pass: the mean over the batch; the sum over the independent nets of a bank
+        loss.mean(0).sum().backward()
+        lr = state.optimizer.lr
+        state.optimizer.step()
+        watch(step, steps)
+
+        # evaluation; the best epoch's weights are copied
+        if step == steps or step % steps_per_evaluation == 0:
+            epoch = math.ceil(step / sampler.batches)
+            val_means = evaluate(task, task.select_model(net, val), val)
+            metrics = EpochMetrics(epoch, *state.meter.means(), *val_means, lr)
+            _check_finite(metrics, hparams)
+            state.record(metrics)
+            yield metrics
+        after_step(state.state)
+    net.load_state_dict(state.best)
+
+
+def _check_finite(metrics: EpochMetrics, hparams: Hparams) -> None:
+    if not math.isfinite(metrics.train_loss + metrics.val_loss):
+        raise DivergedError(
+            "training-diverged",
+            f"loss in epoch {metrics.epoch}",
+            expected="a finite number",
+            found=f"{metrics.train_loss} in training, {metrics.val_loss} in validation",
+            fix=f"Try a smaller lr than {hparams.lr:g}.",
+        )
+
+
+class BatchSampler:
+    """Endless batches of indices; each epoch has a new order.
+
+    A last batch of a single sample is left out: batch normalisation needs two.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count, self.batch_size = count, batch_size
+        self.batches = max(1, (count + batch_size - 2) // batch_size)
+        self.generator = Generator().manual_seed(seed)
+        self.before = self.generator.get_state()  # before the present epoch was drawn
+        self.remaining: list[Tensor] = []  # batches of the present epoch
+
+    def __next__(self) -> Int64[Tensor, " batch"]:
+        if not self.remaining:
+            self.before = self.generator.get_state()
+            indices = torch.randperm(self.count, generator=self.generator)
+            self.remaining = list(indices.split(self.batch_size)[: self.batches])
+        return self.remaining.pop(0)
+
+    def state(self) -> UInt8[Tensor, " bytes"]:
+        """Return what `restore` needs: the generator before the present epoch was drawn."""
+        return self.before if self.remaining else self.generator.get_state()
+
+    def restore(self, state: UInt8[Tensor, " bytes"], done: int) -> None:
+        """Continue after `done` batches, counted over all epochs."""
+        self.generator.set_state(state)
+        for _ in range(done % self.batches):
+            next(self)
+
+
+class TrainState:
+    """All that changes during a training."""
+
+    def __init__(
+        self, net: nn.Module, optimizer: Optimizer, sampler: BatchSampler, augmentation_seed: int
+    ) -> None:
+        self.net, self.optimizer, self.sampler = net, optimizer, sampler
+        self.augmentation = Generator().manual_seed(augmentation_seed)
+        self.meter = Meter()
+        self.history: list[EpochMetrics] = []
+        self.best = net.state_dict()  # the best epoch's weights; before the first, the net's own
+
+    def record(self, metrics: EpochMetrics) -> None:
+        """Record an evaluation; if it is the best so far, copy the weights."""
+        if all(metrics.rank > earlier.rank for earlier in self.history):
+            self.best = copy.deepcopy(self.net.state_dict())
+        self.history.append(metrics)
+        self.meter = Meter()
+
+    def state(self) -> State:
+        """Return the whole state; its tensors are not copies."""
+        tensors = {"order": self.sampler.state(), "augmentation": self.augmentation.get_state()}
+        parts = {
+            "net": self.net.state_dict(),
+            "best": self.best if self.history else {},
+            "meter": self.meter.state(),
+            "optimizer": self.optimizer.state(),
+        }
+        for part, named in parts.items():
+            tensors |= {f"{part}/{name}": value for name, value in named.items()}
+        history = [asdict(metrics) for metrics in self.history]
+        return State(tensors, {"done": self.optimizer.done, "history": history})
+
+    def restore(self, state: State) -> None:
+        """Load a state that `state` has returned."""
+        tensors, done = state.tensors, state.facts["done"]
+        self.net.load_state_dict(_part(tensors, "net"))
+        self.history = [EpochMetrics(**metrics) for metrics in state.facts["history"]]
+        if self.history:
+            self.best = _part(tensors, "best")
+        self.meter.restore(_part(tensors, "meter"))
+        self.optimizer.restore(_part(tensors, "optimizer"), done)
+        self.sampler.restore(tensors["order"], done)
+        self.augmentation.set_state(tensors["augmentation"])
+
+
+def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """Return the tensors called `part`/NAME, by NAME."""
+    prefix = f"{part}/"
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,157 @@
+"""The views' HTML: input steps, feature maps, occlusion map, rows of digits, mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+from experiments.evaluation.calibration import NO_DIGIT
+from serve.strings import activations as texts
+from serve.tabs import templates
+from serve.tabs.digit import markup
+from serve.tabs.digit.activations import Layer
+from serve.tabs.digit.inference import Prediction
+from serve.tabs.digit.markup import BLUE, ORANGE, WHITE, percent, png
+from serve.tabs.digit.neighbor_index import Mistake, Neighbor
+from serve.tabs.templates import fill
+
+MAX_SHOWN_PX = 200  # longer side of a drawing on the page
+FRAME = (230, 159, 0)  # orange that shows on black and on white
+FRAME_PX = 3  # wide enough to show when the picture is scaled down
+GRAY = (150, 150, 150)  # ink without effect
+MIN_LIMIT = 0.5  # nats; lower importance gets no full colour
+LIMIT_PERCENTILE = 99.5  # of a layer's absolute values: full colour
+_html = templates.macros(Path(__file__).with_name("views.html"), texts)
+
+
+def input_steps(drawing: np.ndarray, image: np.ndarray) -> str:
+    """Return the steps from a drawing, uint8 [H, W], to the network's input, uint8 [28, 28]."""
+    whole, final = Image.fromarray(drawing), Image.fromarray(image)
+    cropped, scaled = whole.crop(whole.getbbox()), final.crop(final.getbbox())
+    pictures = (_framed(whole), _thumbnail(cropped), scaled, final)
+    steps = []
+    for (title, alt), size, shown in zip(
+        texts.STEPS, (whole, cropped, scaled, final), pictures, strict=True
+    ):
+        words = texts.SIZE.format(width=size.width, height=size.height)
+        steps.append((png(shown), title, alt, words))
+    return _html("input_steps", steps)
+
+
+def _thumbnail(picture: Image.Image) -> Image.Image:
+    small = picture.copy()
+    small.thumbnail((MAX_SHOWN_PX, MAX_SHOWN_PX))
+    return small
+
+
+def _framed(picture: Image.Image) -> Image.Image:
+    """Return the drawing, reduced, with a frame around its ink."""
+    small = ImageOps.expand(_thumbnail(picture), FRAME_PX)
+    left, top, right, bottom = small.getbbox() or (0, 0, *small.size)
+    framed = small.convert("RGB")
+    frame = (left - FRAME_PX, top - FRAME_PX, right + FRAME_PX - 1, bottom + FRAME_PX - 1)
+    ImageDraw.Draw(framed).rectangle(frame, outline=FRAME, width=FRAME_PX)
+    return framed
+
+
+def feature_maps(layers: Sequence[Layer]) -> str:
+    """Return a figure for each layer; the last layer's logits are bars on both sides of zero."""
+    *hidden, last = layers
+    logits = last.values.tolist()
+    labels = [*map(str, range(len(logits) - 1)), NO_DIGIT]
+    low, high = min(*logits, 0.0), max(*logits, 0.0)
+    span = max(high - low, 1e-6)
+    rows = [
+        (label, "above" if v > 0 else "below", (min(v, 0) - low) / span, abs(v) / span, v)
+        for label, v in zip(labels, logits, strict=True)
+    ]
+    note = f"{last.name}. {texts.LOGITS}"
+    return _html("feature_maps", map(_layer, hidden), last.title, note, rows)
+
+
+def _layer(layer: Layer) -> dict[str, str]:
+    """Return a layer's channels, or its units as channels of one pixel, as coloured squares."""
+    if layer.values.ndim == 3:
+        values, template = layer.values, texts.CHANNELS
+    else:
+        values, template = layer.values[:, None, None], texts.UNITS
+    count, height, width = values.shape
+    shape = template.format(count=count, height=height, width=width)
+    limit = max(float(np.percentile(np.abs(values), LIMIT_PERCENTILE)), 1e-6)
+    low, high = float(values.min()), float(values.max())
+    return {
+        "picture": png(_mosaic(_diverging(values / limit, WHITE))),
+        "alt": texts.LAYER_ALT.format(title=layer.title, shape=shape, low=low, high=high),
+        "title": f"{layer.title}: {shape}",
+        "note": f"{layer.name}, {texts.LIMIT.format(limit=limit)}",
+    }
+
+
+def _mosaic(maps: np.ndarray) -> np.ndarray:
+    """Return maps, uint8 [C, h, w, 3], in a grid with transparent gaps: uint8 [H, W, 4]."""
+    count, height, width, _ = maps.shape
+    columns = 1 << int(np.ceil(np.log2(np.sqrt(2 * count))))
+    rows = -(-count // columns)
+    tiles = np.zeros((rows * columns, height + 1, width + 1, 4), np.uint8)
+    tiles[:count, :height, :width, :3] = maps
+    tiles[:count, :height, :width, 3] = 255
+    grid = tiles.reshape(rows, columns, height + 1, width + 1, 4).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(rows * (height + 1), columns * (width + 1), 4)[:-1, :-1]
+
+
+def _diverging(values: np.ndarray, zero: tuple[int, int, int]) -> np.ndarray:
+    """Return values, -1..1 [...], as colours from blue over `zero` to orange: uint8 [..., 3]."""
+    strength = np.clip(np.abs(values), 0, 1)[..., None]
+    ends = np.where(values[..., None] > 0, np.array(ORANGE), np.array(BLUE))
+    return (np.array(zero) * (1 - strength) + ends * strength).round().astype(np.uint8)
+
+
+def occlusion(image: np.ndarray, importance: np.ndarray) -> str:
+    """Return the ink of `image`, uint8 [28, 28], coloured by its importance, float32 [28, 28]."""
+    limit = max(float(np.abs(importance).max()), MIN_LIMIT)
+    ink = image[..., None] / 255
+    colours = np.array(WHITE) * (1 - ink) + _diverging(importance / limit, GRAY) * ink
+    legend = ((ORANGE, texts.FOR), (GRAY, texts.NEUTRAL), (BLUE, texts.AGAINST))
+    picture = png(colours.round().astype(np.uint8))
+    return _html("occlusion", picture, legend, texts.OCCLUSION.format(limit=limit))
+
+
+def neighbors(nearest: Sequence[Neighbor]) -> str:
+    """Return the nearest training digits in a row."""
+    figures = []
+    for each in nearest:
+        alt = texts.NEIGHBOR_ALT.format(index=each.index, label=each.label)
+        note = fill(texts.NEIGHBOR, index=each.index, distance=each.distance)
+        figures.append((png(each.image), alt, each.label, note))
+    return _html("digits", texts.NEIGHBORS, figures)
+
+
+def number(prediction: Prediction) -> str:
+    """Return the digits of a number in a row, each with its prediction and probability."""
+    digits = markup.number(prediction)
+    figures = []
+    for index, image in enumerate(prediction.images):
+        note = percent(float(prediction.probs[index]))
+        if prediction.refused[index]:
+            note = NO_DIGIT
+        alt = texts.PART_ALT.format(position=index + 1, count=len(digits))
+        figures.append((png(image), alt, digits[index], note))
+    return _html("digits", texts.NUMBER.format(number=digits), figures)
+
+
+def mistakes(worst: Sequence[Mistake]) -> str:
+    """Return a button for each mistake that opens its image on the canvas."""
+    buttons = []
+    for each in worst:
+        facts = vars(each)
+        short = fill(texts.MISTAKE_SHORT, **facts)
+        buttons.append((each.index, png(each.image), texts.MISTAKE.format(**facts), short))
+    return _html("mistakes", buttons)
+
+
+def progress(done: float) -> str:
+    """Return the progress of the neighbour index, 0 to 1."""
+    return _html("progress", texts.PROGRESS.format(done=done), done)
