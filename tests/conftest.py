@@ -34,6 +34,7 @@ shapes.check_signatures()  # before the imports of the modules that it checks
 
 from experiments import tasks
 from experiments.core.paths import MNIST_CACHE, ROOT
+from experiments.core.store_address import VARIABLE
 from experiments.data import idx, mnist
 from experiments.tasks.task import HeldOut, Split, Splits
 from serve.models import registry_query, registry_worker
@@ -48,6 +49,16 @@ TRAINED_BY = (
 )
 Command = Callable[..., subprocess.CompletedProcess[str]]
 BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(autouse=True)
+def tracking_uri() -> Iterator[None]:
+    """Undo what MLflow writes into this process's environment when its address is set."""
+    before = os.environ.get(VARIABLE)
+    yield
+    os.environ.pop(VARIABLE, None)
+    if before is not None:
+        os.environ[VARIABLE] = before
 
 
 @pytest.fixture(scope="session")
@@ -242,13 +253,17 @@ def url(trained: Path) -> Iterator[str]:
 
 
 class LocalQuery(registry_query.RegistryQuery):
-    """A query answered in this process: a child process takes a second to start."""
+    """A query answered in this process: a child process takes a second to start.
+
+    It is asked at once, as a child would be: a thread that takes the answer later, perhaps in the
+    next test, must not set MLflow's address, which is one for the whole process.
+    """
 
     def __init__(self, request: registry_query.Request) -> None:
-        self.request = request
+        self._answer = registry_worker.answer(request)
 
     def answer(self) -> registry_query.Answer:
-        return registry_query.value(registry_worker.answer(self.request))
+        return registry_query.value(self._answer)
 
 
 @contextmanager
