@@ -19,7 +19,9 @@ from tests.nets import digit_config
 
 LABELS = {"mnist": [str(digit) for digit in range(10)], "gate": ["false", "and", "xor", "true"]}
 SHAPES = {
-    "mnist": digit_config(base_channels=4, num_stages=2, convs_per_stage=2, hidden_dim=16),
+    "mnist": digit_config(
+        base_channels=4, num_stages=2, convs_per_stage=2, hidden_dim=16, activation="gelu"
+    ),
     "gate": {"inputs": 2, "nets": (4,)},
 }
 TABLE = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)

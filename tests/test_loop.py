@@ -158,6 +158,15 @@ def test_batches(
     assert [m.epoch for m in history] == list(range(1, math.ceil(epochs) + 1))
 
 
+def test_the_augmentation_gets_the_fraction_of_the_steps_done(small: Small) -> None:
+    splits, task, seen = small("mnist"), tasks.get("mnist"), []
+    task = replace(task, augment_at=lambda hparams, done: seen.append(done) or hparams)
+    hparams = task.hparams(epochs=2, batch_size=256, base_channels=2, hidden_dim=4)
+    train, val = (to_device(part, CPU) for part in (splits.train, splits.val))
+    list(fit(task, initialise(task, splits, hparams, 0), train, val, hparams))
+    assert seen == [0, 0.25, 0.5, 0.75]
+
+
 def test_rank_prefers_accuracy_then_loss() -> None:
     ranks = [EpochMetrics(1, 0, 0, *val, 0).rank for val in ((0.1, 0.8), (2.0, 0.9), (0.1, 0.9))]
     assert ranks == sorted(ranks)

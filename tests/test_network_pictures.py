@@ -118,7 +118,7 @@ def test_the_table_lists_every_layer_and_adds_up() -> None:
         "144",
         "97,344",
     ]
-    assert cells[4][2:5] == ["", "16 × 13 × 13", "GELU"]
+    assert cells[4][2:5] == ["", "16 × 13 × 13", "ReLU"]
     sums = [sum(int(row[column].replace(",", "")) for row in cells) for column in (5, 6)]
     assert sums[0] == sum(p.numel() for p in net.parameters())
     assert [f"**{s:,}**" for s in sums] == [cell.strip() for cell in total.split("|")[-3:-1]]
@@ -129,7 +129,7 @@ def test_blocks_name_every_output_and_give_each_block_its_cost() -> None:
     parameters, macs = figure.axes
     labels = [label.get_text() for label in parameters.get_yticklabels()]
     assert len(labels) == 1 + 5 + 2  # the input's, convolutions', linear layers'
-    assert labels[-1].endswith(", ".join(NAMES)) and sum("GELU" in label for label in labels) == 6
+    assert labels[-1].endswith(", ".join(NAMES)) and sum("ReLU" in label for label in labels) == 6
     assert "576 → 128" in labels[-2]
     for axes in (parameters, macs):
         costs = [bar.get_width() for bar in axes.patches]

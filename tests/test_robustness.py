@@ -143,6 +143,16 @@ def test_augmented_batches_carry_their_labels(images, digits) -> None:
     assert torch.equal(same, images)
 
 
+def test_the_last_steps_of_a_fit_see_plainer_digits() -> None:
+    task = tasks.get("mnist")
+    hparams = task.hparams(pen_ratio=0.3, outlier_ratio=0.2, plain_frac=0.25)
+    assert task.augment_at(hparams, 0.749) == hparams
+    last = task.augment_at(hparams, 0.75)
+    assert (last.corruption_prob, last.strong_affine_frac) == (0, 0)
+    assert (last.pen_ratio, last.outlier_ratio) == pytest.approx((0.1, 0.1))
+    assert last.rotation_deg == hparams.rotation_deg > 0
+
+
 def test_the_temperature_is_recovered() -> None:
     random = np.random.default_rng(0)
     true = random.normal(0, 2, (20_000, 10))

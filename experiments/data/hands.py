@@ -25,7 +25,7 @@ CANVAS_PX, INK_PX = 100, 90  # side of the canvas; longer side of the ink on it
 BLOCK = 256  # drawings that are made together
 DIGIT_BLOCKS, OUTLIER_BLOCKS = 40, 16  # for training
 FIRST_TRAINING_SEED = 1000
-CHUNK = 64  # drawings at a time, which fit the processor's cache
+CHUNK = 32  # drawings at a time, which fit the processor's cache
 
 Paths = Float[Tensor, "batch points 2"]
 Bytes = UInt8[Tensor, "batch 28 28"]

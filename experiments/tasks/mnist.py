@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,7 +52,7 @@ DIGITS = len(LABELS)  # the network's class of this number is "no digit"
 class MnistHparams(Hparams):
     """Hyper-parameters of the digit network."""
 
-    epochs: Epochs = 4.5
+    epochs: Epochs = 4
     optimizer: UpdateRule = "muon"
     lr: LearningRate = 0.1
     weight_decay: WeightDecay = 0.001
@@ -80,6 +81,13 @@ class MnistHparams(Hparams):
         default=0.15, ge=0, le=4, description="digits of simulated hands per digit"
     )
     outlier_ratio: float = Field(default=0.0625, ge=0, le=1, description="outlier images per digit")
+    plain_frac: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="fraction of the steps, the last ones, without corruptions and strong affine "
+        "transforms, and with few drawn digits and outliers",
+    )
     base_channels: int = Field(default=16, ge=1, le=512, description="channels of the first stage")
     num_stages: int = Field(default=3, ge=1, le=3, description="stages, each followed by pooling")
     convs_per_stage: int = Field(
@@ -93,7 +101,7 @@ class MnistHparams(Hparams):
     )
     hidden_dim: int = Field(default=128, ge=1, le=4096, description="units of the hidden layer")
     activation: Literal["relu", "gelu", "silu"] = Field(
-        default="gelu", description="activation function"
+        default="relu", description="activation function"
     )
 
 
@@ -109,10 +117,12 @@ RECIPES = {
         corruption_prob=0,
         pen_ratio=0,
         outlier_ratio=0,
+        plain_frac=0,
         base_channels=32,
         num_stages=2,
         convs_per_stage=1,
         pixel_unshuffle=2,
+        activation="gelu",
     ),
     "default": MnistHparams(),
     "accurate": MnistHparams(
@@ -215,6 +225,24 @@ def outputs(net: nn.Module, x: Images) -> dict[str, Tensor]:
     return {"logits": logits, "probabilities": logits.softmax(1), "score": score}
 
 
+def augment_at(hparams: MnistHparams, done: float) -> MnistHparams:
+    """Return the hyper-parameters of `augment` after the fraction `done` of the steps.
+
+    The last steps, of low learning rates, see digits as they are: that is worth as much as a
+    longer training, and costs little of the robustness learned before.
+    """
+    if done < 1 - hparams.plain_frac:
+        return hparams
+    pen_ratio, outlier_ratio = hparams.pen_ratio / 3, hparams.outlier_ratio / 2
+    return replace(
+        hparams,
+        corruption_prob=0,
+        strong_affine_frac=0,
+        pen_ratio=pen_ratio,
+        outlier_ratio=outlier_ratio,
+    )
+
+
 def augment(
     x: Images, y: Targets, hparams: MnistHparams, generator: Generator
 ) -> tuple[Real[Tensor, "more 28 28"], Int64[Tensor, " more"]]:
@@ -267,6 +295,7 @@ TASK = Task(
     is_correct=is_correct,
     outputs=outputs,
     augment=augment,
+    augment_at=augment_at,
     floor=floor,
     show=lambda x: x,
     space={

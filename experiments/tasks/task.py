@@ -213,6 +213,7 @@ class Task:
         default_recipe: data options -> the name of the recipe to use when none is given.
         select_model: trained net, validation split (tensors) -> the net to register.
         augment: x, y, hyper-parameters, generator -> x, y to train on, of any number of samples.
+        augment_at: hyper-parameters, fraction of the steps done -> those that augment gets then.
         floor: splits -> the validation accuracy that a network is above if it learned.
         likely_cause: splits, hyper-parameters -> why a network is not above it, as far as the task
             knows: a clause, or "" for the causes that every task has.
@@ -241,6 +242,7 @@ class Task:
     default_recipe: Callable[[Any], str] = lambda _: "default"
     select_model: Callable[[Any, Split], nn.Module] = lambda net, _: net
     augment: Callable[[Tensor, Tensor, Any, Generator], tuple[Tensor, Tensor]] = _same_samples
+    augment_at: Callable[[Any, float], Any] = lambda hparams, _: hparams
     floor: Callable[[Splits], float] = constant_answer
     likely_cause: Callable[[Splits, Any], str] = lambda *_: ""
     show: Callable[[np.ndarray], np.ndarray | str] = _numbers

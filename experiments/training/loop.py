@@ -100,7 +100,8 @@ def fit(
     for step in range(state.optimizer.done + 1, steps + 1):
         # forward pass of the next batch, augmented
         batch = next(sampler).to(device)
-        x, y = task.augment(train.x[batch], train.y[batch], hparams, state.augmentation)
+        now = task.augment_at(hparams, (step - 1) / steps)
+        x, y = task.augment(train.x[batch], train.y[batch], now, state.augmentation)
         net.train()
         with autocast:
             logits = net(x).float()
