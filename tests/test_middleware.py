@@ -27,6 +27,7 @@ from starlette.testclient import TestClient
 from experiments.core.errors import UserError
 from serve.refusals import BROKEN
 from serve.web import api, hosts, middleware
+from serve.web.errors import JsonErrors
 from serve.web.limits import SMALL_BYTES, ConcurrencyLimit
 from serve.web.metrics import Metrics, endpoint
 from serve.web.server import PageServer
@@ -230,6 +231,15 @@ def test_a_request_without_room_is_refused(limits: dict, opened: threading.Event
         assert [answer.result().status_code for answer in answers] == [200] * 2
         until(lambda: client.get(ECHO).status_code == 200)
     assert refusal(answer) == (503, "page-busy") and int(answer.headers["Retry-After"]) > 0
+
+
+def test_an_app_that_is_busy_says_when_to_try_again() -> None:
+    async def busy(_: Request) -> Response:
+        return Response(json.dumps({"detail": "Queue is full."}), 503)
+
+    app = JsonErrors(Starlette(routes=[Route(ECHO, busy)]))
+    answer = TestClient(app).get(ECHO)
+    assert refusal(answer) == (503, "http-503") and int(answer.headers["Retry-After"]) > 0
 
 
 def test_a_slow_sender_occupies_no_slot_and_is_refused() -> None:
