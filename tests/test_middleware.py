@@ -127,7 +127,8 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with running(*middleware.middleware(Metrics(), ["page.example"])) as client:
+    names = ["page.example", hosts.host_name("[2001:db8::5]")]
+    with running(*middleware.middleware(Metrics(), names)) as client:
         yield client
 
 
@@ -141,6 +142,7 @@ def client() -> Iterator[httpx.Client]:
         ("page.example:80", "http://page.example"),
         ("page.example", "https://page.example:443"),
         ("page.example:8443", "https://page.example:8443"),
+        ("[2001:DB8::5]:8443", "https://[2001:db8::5]:8443"),
     ],
 )
 def test_the_pages_names_are_accepted(client: httpx.Client, host: str, origin: str) -> None:
@@ -354,6 +356,8 @@ def test_names_and_root_paths_are_understood() -> None:
     for text, name in {
         "Page.example:443": "page.example",
         "bücher.example": "xn--bcher-kva.example",
+        "[2001:DB8::5]:443": "2001:db8::5",
+        "2001:DB8::5": "2001:db8::5",
     }.items():
         assert hosts.host_name(text) == name
     for text in ("https://page.example", "page.example/x", "a b", ""):
@@ -362,7 +366,7 @@ def test_names_and_root_paths_are_understood() -> None:
     for text in ("/digits", "digits/", "/digits/"):
         assert hosts.clean_root_path(text) == "/digits"
     assert hosts.clean_root_path("/") == hosts.clean_root_path("") == ""
-    for text in ("https://page.example/digits", "/a//b", "/a?b", "/a b"):
+    for text in ("https://page.example/digits", "/a//b", "/a?b", "/a b", "/../a", "/a/."):
         with refused("root-path-invalid", found=repr(text)):
             hosts.clean_root_path(text)
 
