@@ -1,7 +1,7 @@
 # make setup | doctor | train | test | test-all | ui | export | serve | space | check | bench      (everything sets up what it needs)
-ifeq ($(origin PYTHON),undefined)  # before .venv is on the PATH
+ifeq ($(origin PYTHON),undefined)  # before .venv is on the PATH; pyenv's shims may not run
 PYTHON := $(shell for name in python3.11 python3.12 python3.13 python3; do \
-	command -v $$name && break; done)
+	$$name -c "" 2> /dev/null && command -v $$name && break; done)
 endif
 VENV := $(CURDIR)/.venv
 export VIRTUAL_ENV := $(VENV)

@@ -149,6 +149,7 @@ def run(models: Sequence[str], config: PageConfig, backend: str = BACKENDS[0]) -
         click.echo(note)
     page = start(store, config)
     name = next(iter(config.allowed_hosts), config.host)
+    name = f"[{name}]" if ":" in name else name
     click.echo(say.OPEN.format(url=f"http://{name}:{config.port}{config.root_path}"))
     if "mnist" in store.defaults:
         with suppress(Exception):  # the first stroke shows the error

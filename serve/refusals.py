@@ -21,6 +21,7 @@ START = 0  # instead of a status: the command refuses to start the page
 BROKEN = "server-failed"  # a bug of the page, not a mistake of the client
 EXPORT = "Export it again with python export/to_onnx.py."
 OTHER = "Choose another."
+BUSY, RETRY_S = (429, 503), 5  # statuses; seconds until a client may try again
 REFUSALS = {
     # Models
     "backend-mismatch": Refusal(
@@ -132,4 +133,10 @@ def response(
     """Return an error as JSON; the status is by default that of its code, else 400."""
     if status is None:
         status = REFUSALS[error.code].status if error.code in REFUSALS else 400
-    return JSONResponse({"error": str(error), "code": error.code}, status, headers)
+    passed = {**retry_after(status), **(headers or {})}
+    return JSONResponse({"error": str(error), "code": error.code}, status, passed)
+
+
+def retry_after(status: int) -> dict[str, str]:
+    """Return the header that says when to try again, if the status is that of a busy page."""
+    return {"Retry-After": str(RETRY_S)} if status in BUSY else {}

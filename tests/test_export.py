@@ -118,7 +118,7 @@ def test_reduced_precision_must_be_as_good(
     [
         ("--model models:/mnist@absent", "version-unknown", {"expected": "@champion, 1"}),
         ("--model models:/mnist/99", "version-unknown", {"expected": "@champion, 1"}),
-        ("--model models:/absent/1", "model-unknown", {"expected": "mnist", "found": "absent"}),
+        ("--model models:/absent/1", "model-unknown", {"what": "absent", "found": "mnist"}),
         ("--model models:/gate/1", "task-mismatch", {"expected": "mnist", "found": "gate"}),
         ("--model models:/mnist-onnx/1", "file-unregistered", {"expected": artifacts.PROGRAM}),
         ("--model mnist", "uri-invalid", {"found": "mnist"}),

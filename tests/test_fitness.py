@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from experiments import tasks
 from experiments.core.paths import DRAWINGS
@@ -15,6 +16,13 @@ from tests.conftest import write_digits
 COUNT = 1000
 Change = Callable[[np.ndarray], np.ndarray]
 random = np.random.default_rng(3)
+
+
+def linear(matrix: list[list[float]]) -> Change:
+    """Return what moves the pixel `matrix` @ (row, column) to (row, column), from the middle."""
+    offset = 13.5 - np.dot(matrix, [13.5, 13.5])
+    return lambda x: np.stack([ndimage.affine_transform(each, matrix, offset) for each in x])
+
 
 IMAGES: dict[str, Change] = {
     "transposed": lambda x: x.swapaxes(1, 2),
@@ -36,6 +44,10 @@ IMAGES: dict[str, Change] = {
     "+3 pixels right and -2 down": lambda x: np.roll(x, (-2, 3), (1, 2)),
     "-12 pixels right": lambda x: np.roll(x.reshape(len(x), -1), 16, 1).reshape(x.shape),
     "50% of the size": lambda x: np.pad(x[:, ::2, ::2], ((0, 0), (7, 7), (7, 7))),
+    "slanted to the left": linear([[1, 0], [-0.6, 1]]),
+    "rotated by some 30 degrees clockwise": linear([[0.9, -0.4], [0.4, 0.9]]),
+    "rotated by some 60 degrees counter": linear([[0.5, 0.9], [-0.9, 0.5]]),
+    "stretched in height": linear([[1, 0], [0, 2]]),
     "nothing to do with the images": lambda x: random.permuted(x.reshape(-1, 784), axis=1).reshape(
         x.shape
     ),
@@ -65,6 +77,12 @@ def test_unfit_images_are_named(phrase: str, digits: mnist.Mnist) -> None:
 def test_unfit_labels_are_named(phrase: str, digits: mnist.Mnist) -> None:
     labels = LABELS[phrase](digits.train_labels[: 2 * COUNT])
     assert phrase in found(digits.train_images[: 2 * COUNT], labels)
+
+
+def test_nearly_equal_labels_are_not_called_random(digits: mnist.Mnist) -> None:
+    ones = np.flatnonzero(digits.train_labels == 1)[:3000]
+    some = np.r_[ones, np.flatnonzero(digits.train_labels != 1)[:60]]
+    assert found(digits.train_images[some], digits.train_labels[some]) == ""
 
 
 @pytest.mark.parametrize("count", [24, 250, COUNT, 10_000])

@@ -27,6 +27,7 @@ from starlette.testclient import TestClient
 from experiments.core.errors import UserError
 from serve.refusals import BROKEN
 from serve.web import api, hosts, middleware
+from serve.web.errors import JsonErrors
 from serve.web.limits import SMALL_BYTES, ConcurrencyLimit
 from serve.web.metrics import Metrics, endpoint
 from serve.web.server import PageServer
@@ -126,7 +127,8 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with running(*middleware.middleware(Metrics(), ["page.example"])) as client:
+    names = ["page.example", hosts.host_name("[2001:db8::5]")]
+    with running(*middleware.middleware(Metrics(), names)) as client:
         yield client
 
 
@@ -140,6 +142,7 @@ def client() -> Iterator[httpx.Client]:
         ("page.example:80", "http://page.example"),
         ("page.example", "https://page.example:443"),
         ("page.example:8443", "https://page.example:8443"),
+        ("[2001:DB8::5]:8443", "https://[2001:db8::5]:8443"),
     ],
 )
 def test_the_pages_names_are_accepted(client: httpx.Client, host: str, origin: str) -> None:
@@ -230,6 +233,15 @@ def test_a_request_without_room_is_refused(limits: dict, opened: threading.Event
         assert [answer.result().status_code for answer in answers] == [200] * 2
         until(lambda: client.get(ECHO).status_code == 200)
     assert refusal(answer) == (503, "page-busy") and int(answer.headers["Retry-After"]) > 0
+
+
+def test_an_app_that_is_busy_says_when_to_try_again() -> None:
+    async def busy(_: Request) -> Response:
+        return Response(json.dumps({"detail": "Queue is full."}), 503)
+
+    app = JsonErrors(Starlette(routes=[Route(ECHO, busy)]))
+    answer = TestClient(app).get(ECHO)
+    assert refusal(answer) == (503, "http-503") and int(answer.headers["Retry-After"]) > 0
 
 
 def test_a_slow_sender_occupies_no_slot_and_is_refused() -> None:
@@ -344,6 +356,8 @@ def test_names_and_root_paths_are_understood() -> None:
     for text, name in {
         "Page.example:443": "page.example",
         "bücher.example": "xn--bcher-kva.example",
+        "[2001:DB8::5]:443": "2001:db8::5",
+        "2001:DB8::5": "2001:db8::5",
     }.items():
         assert hosts.host_name(text) == name
     for text in ("https://page.example", "page.example/x", "a b", ""):
@@ -352,7 +366,7 @@ def test_names_and_root_paths_are_understood() -> None:
     for text in ("/digits", "digits/", "/digits/"):
         assert hosts.clean_root_path(text) == "/digits"
     assert hosts.clean_root_path("/") == hosts.clean_root_path("") == ""
-    for text in ("https://page.example/digits", "/a//b", "/a?b", "/a b"):
+    for text in ("https://page.example/digits", "/a//b", "/a?b", "/a b", "/../a", "/a/."):
         with refused("root-path-invalid", found=repr(text)):
             hosts.clean_root_path(text)
 

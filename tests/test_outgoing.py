@@ -105,6 +105,26 @@ def test_servers_of_this_machine_need_no_proxy(own: str, monkeypatch: pytest.Mon
     assert own in ("*", "") or "page.example" in os.environ["no_proxy"].split(",")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks4://h:p"),
+        ("HTTPS_PROXY", "x://y:z"),
+        ("no_proxy", "[::1"),
+        ("SSLKEYLOGFILE", "/nowhere/keys"),
+    ],
+)
+def test_gradio_is_imported_whatever_its_client_would_follow(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises((OSError, ValueError, httpx.InvalidURL)):
+        httpx.Client()
+    with gradio_patches.quick_import():
+        httpx.Client().close()
+    assert os.environ[name] == value
+
+
 SWITCHES = [
     "SHARE",
     "SSR_MODE",

@@ -4,7 +4,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -104,6 +107,67 @@ def test_a_server_that_never_answers_is_named(monkeypatch, capfd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store_address.warn_if_dead(f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert "does not answer" in capfd.readouterr().err
+
+
+def test_a_server_that_dies_is_named_while_mlflow_tries(monkeypatch, capfd) -> None:
+    monkeypatch.delenv(store_address.RETRIES, raising=False)
+    monkeypatch.setattr("urllib.request._opener", None)
+    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    server, ended = HTTPServer(("127.0.0.1", 0), handler), threading.Event()
+    server.RequestHandlerClass.do_GET = lambda self: self.send_error(404)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def die() -> None:
+        assert capfd.readouterr().err == ""
+        server.shutdown()
+        server.server_close()
+
+    def end() -> None:
+        ended.set()
+        threading.Event().wait()  # this thread never ends
+
+    steps = iter([lambda: None, die, lambda: None, end])
+    monkeypatch.setattr(store_address, "time", SimpleNamespace(sleep=lambda _: next(steps)()))
+    store_address.watch(f"http://127.0.0.1:{server.server_port}")
+    assert ended.wait(60)
+    assert capfd.readouterr().err.count("does not answer") == 1
+
+
+@pytest.mark.parametrize("answer", [b"not HTTP\r\n\r\n", b""])
+def test_what_is_no_server_is_named(answer: bytes, monkeypatch, capfd) -> None:
+    monkeypatch.delenv(store_address.RETRIES, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as client:
+                client.recv(4096)
+                client.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        store_address.warn_if_dead(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    printed = capfd.readouterr().err
+    assert "does not answer" in printed and len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "env"),
+    [
+        ("--experiment-id 1", {}),
+        ("--experiment-name=old", {}),
+        ("", {"MLFLOW_EXPERIMENT_NAME": "old"}),
+        ("", {"MLFLOW_EXPERIMENT_ID": "1"}),
+        ("--experiment-name Default", {"MLFLOW_EXPERIMENT_ID": "1"}),
+    ],
+)
+def test_the_command_that_restores_an_experiment(
+    line: str, env: dict[str, str], own_store: Store, monkeypatch, capfd
+) -> None:
+    own_store.client.delete_experiment(own_store.client.create_experiment("old"))
+    words = ["python", "/x/bin/mlflow", "run", ".", *line.split()]
+    monkeypatch.setattr(sys, "orig_argv", words)
+    store_address.prepare({store_address.VARIABLE: own_store.address, **env})
+    printed = capfd.readouterr().err
+    assert (store_address.RESTORE.format(1) in printed) == ("Default" not in line), printed
 
 
 def test_the_command_that_restores_the_default_experiment(

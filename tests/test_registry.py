@@ -121,17 +121,17 @@ def test_verify_of_an_unchanged_registry(shared: Path) -> None:
 HAS, MODELS = "@challenger, @champion, 1, 2, 3", "gate, gate-onnx"
 MISTAKES = [
     ("show models:/gate@best", "version-unknown", {"expected": HAS}),
-    ("show models:/gait/1", "model-unknown", {"expected": MODELS}),
+    ("show models:/gait/1", "model-unknown", {"found": MODELS}),
     ("show gate", "uri-invalid", {"found": "'gate'"}),
     ("compare models:/gate/1 models:/gate/9", "version-unknown", {"what": "models:/gate/9"}),
     ("compare models:/gate/1 models:/gate-onnx/1", "model-not-trained", {"what": "gate-onnx"}),
     ("promote models:/gate@nobody", "version-unknown", {"expected": HAS}),
     ("promote models:/gate-onnx/1", "model-not-trained", {"expected": "gate or mnist"}),
-    ("rollback gait", "model-unknown", {"expected": MODELS, "found": "'gait'"}),
+    ("rollback gait", "model-unknown", {"what": "gait", "found": MODELS}),
     ("rollback gate-onnx", "model-not-trained", {"what": "gate-onnx"}),
-    ("history gait", "model-unknown", {"found": "'gait'"}),
-    ("list gait", "model-unknown", {"found": "'gait'"}),
-    ("verify gait", "model-unknown", {"found": "'gait'"}),
+    ("history gait", "model-unknown", {"what": "gait"}),
+    ("list gait", "model-unknown", {"what": "gait"}),
+    ("verify gait", "model-unknown", {"what": "gait"}),
 ]
 
 

@@ -1,6 +1,7 @@
 """`make setup`: the Python that is needed, and a .venv that does not stay in the way."""
 
 import builtins
+import os
 import platform
 import shutil
 import subprocess
@@ -100,6 +101,18 @@ def test_make_names_a_missing_python(python: str, tmp_path: Path) -> None:
     result = subprocess.run(line, capture_output=True, text=True)
     assert result.returncode == 2 and f"'{python}'" in ending(result.stderr).sentence
     assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
+
+
+def test_make_passes_over_a_python_that_does_not_run(tmp_path: Path) -> None:
+    """As a shim of pyenv for a version that is not chosen."""
+    for name, script in (("python3.11", "exit 127"), ("python3.12", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    line = ["make", "-s", f"--makefile={ROOT}/Makefile", "--eval=show: ; @echo $(PYTHON)", "show"]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHON"}
+    env["PATH"] = f"{tmp_path}:/usr/bin:/bin"
+    result = subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert result.stdout.strip() == str(tmp_path / "python3.12"), result.stderr
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ A worker here is an object that holds a lock as a process does. It "dies" by an 
 Optuna does not catch, and by releasing that lock.
 """
 
+import shutil
 import signal
 import threading
 import warnings
@@ -102,6 +103,23 @@ def test_a_dead_workers_trial_is_failed_and_retried_once(tmp_path: Path) -> None
     ]  # fmt: skip
     Worker(tmp_path, "late", trials=4).work(always_dies)  # there is nothing left to do
     assert len(trials(tmp_path)) == 5
+
+
+def test_a_copied_study_does_not_wait_for_its_originals_worker(tmp_path: Path) -> None:
+    original, copy = tmp_path / "a" / "runs", tmp_path / "b" / "runs"
+    Worker(original, "one", trials=1).study.check_identity({}, "")
+    alive = Worker(original, "alive", trials=1)
+
+    def copies(trial: Trial) -> list[float]:
+        shutil.copytree(original.parent, copy.parent)
+        return value(trial)
+
+    alive.work(copies)  # it was alive when the copy was made
+    held = FileLock(alive.lease["lease.file"])
+    with held:
+        Worker(copy, "other", trials=1).work()
+    assert [trial.state.name for trial in trials(copy)] == ["FAIL", "COMPLETE"]
+    assert len(trials(original)) == 1
 
 
 def test_how_often_a_trial_is_retried(tmp_path: Path) -> None:

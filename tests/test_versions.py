@@ -90,7 +90,7 @@ def test_metadata_come_back_as_they_were_given(torches) -> None:
         ("models:/gate@best", "version-unknown", {"expected": "@champion, 1, 2", "found": "best"}),
         ("models:/gate/17", "version-unknown", {"expected": "@champion, 1, 2", "found": "17"}),
         ("models:/gate/first", "version-unknown", {"found": "first", "fix": "make train"}),
-        ("models:/gait@champion", "model-unknown", {"expected": "gate, gate-onnx"}),
+        ("models:/gait@champion", "model-unknown", {"what": "gait", "found": "gate, gate-onnx"}),
         *(
             (uri, "uri-invalid", {"found": repr(uri)})
             for uri in ("gate", "models:/gate", "models:/@champion", "models:/gate/", "")

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import MutableMapping
 from contextlib import closing
 from functools import cache
@@ -17,9 +18,20 @@ from urllib.parse import quote, unquote
 VARIABLE = "MLFLOW_TRACKING_URI"
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 ANSWER_TIMEOUT_S = 8.0
+WATCH_S = 2.0  # between two questions to a server
 RESTORE = "mlflow experiments restore --experiment-id {}"
-DELETED = "SELECT 1 FROM experiments WHERE experiment_id = 0 AND lifecycle_stage = 'deleted'"
+DELETED = "SELECT experiment_id FROM experiments WHERE {} = ? AND lifecycle_stage = 'deleted'"
+CHOSEN = re.compile(r"(?:^|\0)--(experiment-id|experiment-name)[=\0]([^\0]+)")
+COLUMNS = {"experiment-id": "experiment_id", "experiment-name": "name"}
 UNANSWERED = "The MLflow server at {uri} does not answer ({why}); MLflow keeps trying for minutes."
+ANSWERED = "The MLflow server at {uri} answers."
+TRUST = {  # of MLflow's client alone: with one of these, it judges a certificate itself
+    "CURL_CA_BUNDLE",
+    "MLFLOW_TRACKING_INSECURE_TLS",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "REQUESTS_CA_BUNDLE",
+}
+_dead: set[str] = set()  # servers that did not answer when last asked
 
 
 def store_uri(path: Path) -> str:
@@ -53,44 +65,66 @@ def prepare(env: MutableMapping[str, str] = os.environ) -> None:
         env.setdefault(VARIABLE, store_uri(Path(folder, "mlflow.db")))
     if arguments[1:] == ["run"]:
         warn_if_dead(env.get(VARIABLE, ""))
-        _warn_if_deleted(store_file(env.get(VARIABLE) or "sqlite:///mlflow.db"))
+        _warn_if_deleted(store_file(env.get(VARIABLE) or "sqlite:///mlflow.db"), env)
 
 
-def _warn_if_deleted(file: Path | None) -> None:
-    """Print how to restore the default experiment: MLflow's error does not say that."""
-    chosen = " ".join([*sys.orig_argv, *os.environ]).lower().replace("_", "-")
-    if not file or not file.is_file() or "experiment-" in chosen:
+def _warn_if_deleted(file: Path | None, env: MutableMapping[str, str]) -> None:
+    """Print how to restore the experiment of this command: MLflow's error does not say that."""
+    if not file or not file.is_file():
         return
+    variables = {name: env.get(f"MLFLOW_{name.upper().replace('-', '_')}") for name in COLUMNS}
+    given = [f"--{name}={value}" for name, value in variables.items() if value]
+    chosen = CHOSEN.findall("\0".join([*given, *sys.orig_argv])) or [("experiment-id", "0")]
+    option, value = chosen[-1]
     import sqlite3
 
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
-            deleted = store.execute(DELETED).fetchone()
+            deleted = store.execute(DELETED.format(COLUMNS[option]), [value]).fetchone()
     except sqlite3.Error:  # MLflow says what is wrong
         return
     if deleted:
-        print(
-            f"The default experiment is deleted. Restore it with: {RESTORE.format(0)}",
-            file=sys.stderr,
-        )
+        fix = RESTORE.format(*deleted)
+        print(f"Experiment {value} is deleted. Restore it with: {fix}", file=sys.stderr)
 
 
 @cache
+def watch(uri: str) -> None:
+    """Print a line whenever the server at `uri` stops answering, as long as this process lives."""
+
+    def repeat() -> None:
+        while True:
+            time.sleep(WATCH_S)
+            warn_if_dead(uri)
+
+    warn_if_dead(uri)
+    if uri.startswith("http") and RETRIES not in os.environ:
+        threading.Thread(target=repeat, daemon=True).start()
+
+
 def warn_if_dead(uri: str) -> None:
-    """Print a line if the server at `uri` does not answer: MLflow would be silent for minutes."""
+    """Print a line if the server at `uri` does not answer: MLflow would be silent for minutes.
+
+    If it did not before, a line says when it answers.
+    """
     if not uri.startswith("http") or RETRIES in os.environ:
         return
     why = [f"nothing within {ANSWER_TIMEOUT_S:g} s"]
     probe = threading.Thread(target=lambda: why.__setitem__(0, _why_dead(uri)), daemon=True)
     probe.start()  # a thread, since looking up a name has no time limit
     probe.join(ANSWER_TIMEOUT_S)
-    if why[0]:
+    was_dead, is_dead = uri in _dead, bool(why[0])
+    if is_dead != was_dead:
+        (_dead.add if is_dead else _dead.remove)(uri)
+        line = UNANSWERED if is_dead else ANSWERED
         shown = re.sub("//.*@", "//***@", uri)
-        print(UNANSWERED.format(uri=shown, why=why[0]), file=sys.stderr, flush=True)
+        print(line.format(uri=shown, why=why[0]), file=sys.stderr, flush=True)
 
 
 def _why_dead(uri: str) -> str:
     """Return why the server at `uri` does not answer; empty if it does."""
+    from http.client import HTTPException
+    from ssl import SSLError
     from urllib.error import HTTPError
     from urllib.request import urlopen
 
@@ -100,6 +134,8 @@ def _why_dead(uri: str) -> str:
         ).close()
     except HTTPError as error:  # an answer, unless a proxy gives it for a server that is down
         return f"status {error.code}" if error.code in (502, 503, 504) else ""
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", error))
+    except (OSError, ValueError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        is_judged = isinstance(reason, SSLError) and TRUST & os.environ.keys()
+        return "" if is_judged else " ".join(str(reason).split()) or repr(reason)
     return ""

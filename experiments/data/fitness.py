@@ -27,6 +27,7 @@ BETTER = 0.02  # by which another order of the labels must correlate better
 MIN_AGREEMENT = 0.7  # share of digits whose nearest neighbour has their label: 0.9 of MNIST
 MIN_NEIGHBOURS = 1000  # images, for that share
 MAX_NAMED = 3  # exchanged labels
+MAX_CHANCE = 0.9  # above, the share says nothing: nearly all labels are the same
 MAX_SHIFT_PX, MAX_ZOOM = 1.5, 1.25  # of the mean digit against MNIST's
 # Name -> what undoes it, on [..., rows, columns]
 ORIENTATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -38,6 +39,19 @@ ORIENTATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "rotated by 90 degrees counterclockwise": lambda x: np.rot90(x, -1, (-2, -1)),
     "rotated and mirrored": lambda x: x[..., ::-1, ::-1].swapaxes(-1, -2),
 }
+COS_30, SIN_30, SLANT, STRETCH = 0.5 * 3**0.5, 0.5, 0.7, 1.35
+# The same for what is never exact: [[row of row, row of column], [column of row, ...]]
+DISTORTIONS: dict[str, list[list[float]]] = {
+    "slanted to the right": [[1, 0], [-SLANT, 1]],
+    "slanted to the left": [[1, 0], [SLANT, 1]],
+    "rotated by some 30 degrees clockwise": [[COS_30, SIN_30], [-SIN_30, COS_30]],
+    "rotated by some 30 degrees counterclockwise": [[COS_30, -SIN_30], [SIN_30, COS_30]],
+    "rotated by some 60 degrees clockwise": [[SIN_30, COS_30], [-COS_30, SIN_30]],
+    "rotated by some 60 degrees counterclockwise": [[SIN_30, -COS_30], [COS_30, SIN_30]],
+    "stretched in width": [[1 / STRETCH, 0], [0, STRETCH]],
+    "stretched in height": [[STRETCH, 0], [0, 1 / STRETCH]],
+}
+DISTORTED = 0.15  # by which undoing one must correlate better: hands differ in slant and width
 
 
 def findings(
@@ -134,7 +148,7 @@ def _shapes_and_labels(images: np.ndarray, labels: np.ndarray) -> Iterator[str]:
     neighbours = f"(the most similar image has the same label for {agreement:.0%})"
     if match.digits and match.exchanged:
         yield f"labels are exchanged ({', '.join(match.exchanged[:MAX_NAMED])})"
-    elif agreement <= chance:
+    elif agreement <= chance < MAX_CHANCE:
         yield f"the labels have nothing to do with the images {neighbours}"
     elif match.digits and len(images) >= MIN_NEIGHBOURS and agreement < MIN_AGREEMENT:
         yield f"many labels look wrong {neighbours}"
@@ -154,6 +168,7 @@ def _match(means: np.ndarray, reference: np.ndarray, classes: np.ndarray) -> _Ma
     from scipy.optimize import linear_sum_assignment
 
     turned = {"": means} | {name: undo(means) for name, undo in ORIENTATIONS.items()}
+    turned |= {name: _transformed(means, matrix) for name, matrix in DISTORTIONS.items()}
     tables = {
         name: _correlations(each[classes], reference[classes]) for name, each in turned.items()
     }
@@ -161,14 +176,26 @@ def _match(means: np.ndarray, reference: np.ndarray, classes: np.ndarray) -> _Ma
     orders = {name: linear_sum_assignment(-table)[1] for name, table in tables.items()}
     as_labelled = {name: float(table.diagonal().mean()) for name, table in tables.items()}
     exchanged = {n: float(t[np.arange(len(t)), orders[n]].mean()) for n, t in tables.items()}
-    name = max(as_labelled, key=as_labelled.__getitem__)
+    name = max(as_labelled, key=lambda name: as_labelled[name] - _handicap(name))
     if as_labelled[name] < ALIKE:
-        name = max(exchanged, key=exchanged.__getitem__)
+        name = max(exchanged, key=lambda name: exchanged[name] - _handicap(name))
     # 2. The labels, if another order of them fits better
     pairs = zip(classes[orders[name]], classes, strict=True)
     swaps = [f"{digit} is labelled {label}" for digit, label in pairs if digit != label]
     better = exchanged[name] > as_labelled[name] + BETTER
     return _Match(exchanged[name] >= ALIKE, name, swaps if better else [])
+
+
+def _handicap(name: str) -> float:
+    return DISTORTED if name in DISTORTIONS else 0.0
+
+
+def _transformed(means: np.ndarray, matrix: list[list[float]]) -> np.ndarray:
+    """Return `means` transformed about their middle; `matrix` leads from a result to its origin."""
+    from scipy.ndimage import affine_transform
+
+    offset = MIDDLE - np.dot(matrix, [MIDDLE, MIDDLE])
+    return np.stack([affine_transform(mean, matrix, offset, order=1) for mean in means])
 
 
 def _fitted(means: np.ndarray, center: np.ndarray, zoom: float) -> np.ndarray:

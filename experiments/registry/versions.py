@@ -138,8 +138,8 @@ def check_name(name: str | None, fix: str) -> None:
         expected = f"a model {name}" if name else "a model"
         raise UserError("registry-empty", f"registry at {store.address()}", expected, "none", fix)
     if name and name not in registered:
-        expected = f"one of {', '.join(registered)}"
-        raise UserError("model-unknown", "model", expected, repr(name), fix)
+        found = f"none yet, only {', '.join(registered)}"
+        raise UserError("model-unknown", f"model {name}", "one that is registered", found, fix)
 
 
 def find_if_any(uri: str) -> Version | None:

@@ -50,6 +50,7 @@ class Study:
     Attributes:
         lock: opens the study's lock, which is free once its process is dead.
         retries: how often a trial whose process died is repeated; None for no limit.
+        local: its journal lies with its processes' leases, and may have been moved with them.
         poll_s: seconds between two checks of other processes' trials.
         buried: numbers of the failed trials whose runs this process has ended.
     """
@@ -57,6 +58,7 @@ class Study:
     optuna: optuna.Study
     lock: locks.Lock
     retries: int | None
+    local: bool = False
     poll_s: float = 0.5
     buried: set[int] = field(default_factory=set)
 
@@ -83,7 +85,7 @@ class Study:
         while True:
             with ExitStack() as locked:
                 locked.enter_context(self.lock())
-                self.retry_dead(bury)
+                self.retry_dead(bury, lease)
                 running, finished = len(self._trials(*RUNNING)), self.finished()
                 if running + finished < trials:
                     rank = running + finished + len(self._given_up())
@@ -120,11 +122,11 @@ class Study:
 
         with suppress(StorageInternalError):
             leases = [trial.user_attrs.get("lease") for trial in self._trials(*RUNNING)]
-            return any(other != lease and not _is_dead(other) for other in leases)
+            return any(other != lease and not self._is_dead(other, lease) for other in leases)
         return False
 
-    def retry_dead(self, bury: Callable[[int], None]) -> None:
-        """Fail the trials of dead processes, and queue those to be repeated."""
+    def retry_dead(self, bury: Callable[[int], None], lease: Mapping[str, str]) -> None:
+        """Fail the trials of dead processes, and queue those to be repeated; `lease` is ours."""
         import optuna
 
         # 1. Fail the trials of dead processes: by their heartbeat, or by their lease.
@@ -132,7 +134,7 @@ class Study:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             optuna.storages.fail_stale_trials(self.optuna)
         for trial in self._trials(*RUNNING):
-            if _is_dead(trial.user_attrs.get("lease")):
+            if self._is_dead(trial.user_attrs.get("lease"), lease):
                 self.optuna.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
         # 2. End the runs of dead processes, and queue each trial not yet repeated.
@@ -187,6 +189,19 @@ class Study:
                 raise
             bury(number)
 
+    def _is_dead(self, lease: Mapping[str, str] | None, own: Mapping[str, str]) -> bool:
+        """Return whether the process with this lease is known to be dead.
+
+        A trial gets its lease under the study's lock, so one without has lost its process. A
+        journal's leases are looked for next to our `own`: a copy does not wait for its original.
+        """
+        if lease is None:
+            return True
+        file = Path(lease["lease.file"])
+        if self.local:
+            return not is_held(Path(own["lease.file"]).parents[1].joinpath(*file.parts[-2:]))
+        return lease["lease.host"] == host() and not is_held(file)
+
     def _trials(self, *states: str) -> list[FrozenTrial]:
         """Return the trials in these states; all without any."""
         trials = self.optuna.get_trials(deepcopy=False)
@@ -221,16 +236,6 @@ def _deaths(trial: FrozenTrial) -> int:
     return int(trial.user_attrs.get("tries", 0)) + ("reason" not in trial.user_attrs)
 
 
-def _is_dead(lease: Mapping[str, str] | None) -> bool:
-    """Return whether the process with this lease is known to be dead.
-
-    A trial gets its lease under the study's lock, so one without has lost its process.
-    """
-    if lease is None:
-        return True
-    return lease["lease.host"] == host() and not is_held(Path(lease["lease.file"]))
-
-
 def open_study(
     name: str,
     storage: str | None,
@@ -260,7 +265,7 @@ def open_study(
             pruner=pruner,
             load_if_exists=True,
         )
-    return Study(study, lock, retries)
+    return Study(study, lock, retries, local=storage is None)
 
 
 def _difference(stored: Mapping[str, str], identity: Mapping[str, str]) -> tuple[str, str]:

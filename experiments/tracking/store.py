@@ -51,7 +51,7 @@ def connect() -> MlflowClient:
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     uri = paths.tracking_uri()
-    store_address.warn_if_dead(uri)
+    store_address.watch(uri)
     import mlflow
 
     for name in ("mlflow", "alembic"):

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from experiments.core.errors import UserError
-from serve.refusals import broken, refusal, response
+from serve.refusals import broken, refusal, response, retry_after
 from serve.web.limits import MAX_FILE_BYTES, MEGABYTE
 
 UPLOAD = "/gradio_api/upload"
@@ -76,8 +76,8 @@ def _answer(held: list[Message], is_upload: bool) -> Response:
         return response(refusal("request-too-large", "more", limit_mb=MAX_FILE_BYTES / MEGABYTE))
     detail = fields.get("error") or fields.get("detail") or HTTPStatus(status).phrase
     errors = {"error": f"{str(detail).rstrip('.')}.", "code": f"http-{status}"}
-    passed = {name: headers[name] for name in ("allow", "retry-after") if name in headers}
-    return JSONResponse({**fields, **errors}, status, passed)
+    allow = {"Allow": headers["allow"]} if "allow" in headers else {}
+    return JSONResponse({**fields, **errors}, status, allow | retry_after(status))
 
 
 def _fields(raw: bytes) -> dict[str, object]:

@@ -37,7 +37,7 @@ Event = tuple[
     Callable[..., object], Sequence[object], Sequence[object]
 ]  # function, inputs, outputs
 SETTINGS = re.compile("GRADIO_|UVICORN_|WEB_CONCURRENCY$|FORWARDED_ALLOW_IPS$")
-CLIENT = re.compile("(?i:https?_proxy|all_proxy)|SSL_CERT_(FILE|DIR)")  # what httpx follows
+CLIENT = re.compile("(?i:(https?|all|no)_proxy)|SSL(_CERT_(FILE|DIR)|KEYLOGFILE)")  # of httpx
 # Of gradio.processing_utils: everything that fetches an address calls one of these.
 FETCHERS = ("async_ssrf_protected_get", "async_ssrf_protected_download", "unsafe_download")
 
@@ -61,8 +61,8 @@ def quick_import() -> Iterator[None]:
     """Import Gradio without its search for a stub file of each component, and without a proxy.
 
     Reason: the search takes half of the import's time; a component without a source file has none.
-    A client that Gradio makes and the page never uses fails if the environment names a SOCKS proxy
-    or certificates that cannot be read.
+    A client that Gradio makes and the page never uses fails if the environment names a SOCKS proxy,
+    or files or hosts that it cannot read.
     """
 
     def no_source_file(_: object) -> NoReturn:

@@ -9,18 +9,30 @@ from serve.refusals import refusal
 # A name, an IPv4 or an IPv6 address; a port.
 HOST = re.compile(r"(?P<name>[\w.-]+?|\[[\da-f:]+\])\.?(:(?P<port>\d+))?")
 DEFAULT_PORTS = {"http": 80, "https": 443}
-ROOT_PATH = re.compile(r"(/[\w.~-]+)*", re.ASCII)
+ROOT_PATH = re.compile(r"(/(?!\.+(/|$))[\w.~-]+)*", re.ASCII)
 
 
 def host_name(text: str) -> str:
-    """Return the name in NAME or NAME:PORT as browsers send it, or raise UserError."""
+    """Return the name in NAME or NAME:PORT as browsers send it, or raise UserError.
+
+    An IPv6 address has no brackets then, as in `Guard`.
+    """
+    if ":" in text and _is_address(text):
+        return text.lower()
     match = HOST.fullmatch(text.lower())
     if not match and text != "*":
         raise refusal("host-invalid", repr(text))
     try:
-        return match["name"].encode("idna").decode() if match else text
+        return match["name"].strip("[]").encode("idna").decode() if match else text
     except UnicodeError:
         raise refusal("host-invalid", repr(text)) from None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
 
 
 def clean_root_path(text: str) -> str:

@@ -65,9 +65,7 @@ class ConcurrencyLimit:
             await self._acquire_slot()
             await self._run(scope, _replay(bytes(body), receive), send)
         except UserError as error:  # of the limits alone: the app answers its own errors
-            headers = {"Connection": "close"}
-            if error.code == "page-busy":
-                headers = {"Retry-After": "5"}
+            headers = {} if error.code == "page-busy" else {"Connection": "close"}
             await response(error, headers=headers)(scope, receive, send)
         finally:
             self.open -= 1
