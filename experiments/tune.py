@@ -28,7 +28,7 @@ def tune(config: RunConfig) -> None:
         raise UserError("value-invalid", "trials", "at least 1 for a search", 0, "Pass trials=5.")
     root = config.state / run_lock.RUN_DIRS.name
     with run_lock.acquire_run_dir(config.key("tune"), restart=config.restart, root=root) as run_dir:
-        trainer = Trainer.prepare(config)
+        trainer = Trainer.prepare(config, run_dir.folder)
         study = search.open_shared(trainer, config, run_dir)
         name = f"tune {config.task.name}"
         with runs.start(name, run_dir, shared=search.parent(study, name, config)) as run:

@@ -17,10 +17,10 @@ from experiments.core import cli
 from experiments.core.files import sha256_bytes
 from experiments.core.paths import SNAPSHOTS
 from experiments.tasks.task import DataOptions, Hparams, Split, Splits, Task
-from experiments.training import checkpoint
+from experiments.training import checkpoint, threads
 from experiments.training.checkpoint import CheckpointManager, CheckpointPolicy
 from experiments.training.config import RunConfig
-from experiments.training.device import choose_device, choose_precision, to_device
+from experiments.training.device import autocast, choose_device, choose_precision, to_device
 from experiments.training.loop import State, fit, initialise
 from experiments.training.metrics import EpochMetrics
 from experiments.training.snapshots import SnapshotRecorder
@@ -56,7 +56,11 @@ class Trainer:
 
     @classmethod
     def prepare(cls, config: RunConfig, folder: Path | None = None) -> Trainer:
-        """Load the data of `config`, put them on the device and return the trainer."""
+        """Load the data of `config`, put them on the device, choose the number of threads.
+
+        Args:
+            folder: of checkpoints, and of the number of threads that an interrupted run has chosen.
+        """
         device = choose_device(config.device)
         splits, hparams = config.task.load(config.data), config.hparams
         if not splits.canonical:
@@ -66,7 +70,7 @@ class Trainer:
             hparams = replace(hparams, **changes)
         if splits.unfit:
             tqdm.write(f"Warning: these data are unfit ({'; '.join(splits.unfit)}): {UNFIT}")
-        return cls(
+        trainer = cls(
             task=config.task,
             data=config.data,
             options=config.options(),
@@ -80,6 +84,21 @@ class Trainer:
             precision=choose_precision(config.precision, config.task, device),
             folder=folder,
         )
+        if device.type == "cpu":
+            threads.choose(trainer.first_step(), folder)
+        return trainer
+
+    def first_step(self) -> Callable[[], None]:
+        """Return a step on the first batch that changes nothing, for measurements."""
+        net, count = self.net().train(), self.hparams.batch_size
+        x, y = self.train.x[:count], self.train.y[:count]
+
+        def step() -> None:
+            with torch.random.fork_rng(devices=[]), autocast(self.device, self.precision):
+                logits = net(x).float()
+            self.task.loss(logits, y, self.hparams.label_smoothing).mean(0).sum().backward()
+
+        return step
 
     def net(self) -> nn.Module:
         """Return an untrained net on the device, the same on every call."""
