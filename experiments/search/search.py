@@ -72,12 +72,13 @@ def open_shared(
     """
     import optuna
 
+    job = _of_trials(job, request)
     directions = [
         "maximize" if config.OBJECTIVES[aim] else "minimize" for aim in request.objectives
     ]
     pruner = optuna.pruners.MedianPruner(
         n_startup_trials=startup_trials,
-        n_warmup_steps=math.ceil(UNPRUNED_FRAC * request.hparams.epochs),
+        n_warmup_steps=math.ceil(UNPRUNED_FRAC * job.hparams.epochs),
     )
     name = request.study or f"search-{place.folder.name}"  # unique in a shared database
     folder = _study_folder(request, place)
@@ -87,6 +88,14 @@ def open_shared(
         fix = OTHER_NAME if request.study else HOW_TO_RESTART
         shared.check_identity(_identity(job, request), fix)
     return shared
+
+
+def _of_trials(job: Trainer, request: RunConfig) -> Trainer:
+    """Return `job` with the epochs of a trial: of a search that was not asked for, a few."""
+    epochs = job.hparams.epochs
+    if request.short:
+        epochs = min(epochs, job.task.trial_epochs)
+    return replace(job, hparams=replace(job.hparams, epochs=epochs))
 
 
 def _space(job: Trainer, request: RunConfig) -> study.Space:
@@ -123,7 +132,7 @@ def parent(shared: study.Study, name: str, request: RunConfig) -> str | None:
 def search(
     job: Trainer, request: RunConfig, run: RunLogger, place: RunDir, shared: study.Study
 ) -> SearchResult:
-    """Run trials until the study has as many as requested.
+    """Run trials until the study has as many as requested; return the best, with all epochs.
 
     The first trial has the job's hyper-parameters. All trials share the job's seed, so they differ
     only in the hyper-parameters searched. Those given on the command line keep their value, and so
@@ -137,6 +146,8 @@ def search(
     run.has_other_workers = lambda: shared.has_other_workers(place.lease)
     space = _space(job, request)
     folder = _study_folder(request, place)  # of checkpoints, which all workers share
+    whole = job
+    job = _of_trials(job, request)
     job = replace(job, folder=folder / f"{request.study}.fits" if request.study else folder)
     with shared.lock():
         if not shared.optuna.get_trials(deepcopy=False):
@@ -158,7 +169,7 @@ def search(
         bury = partial(run.mark_trial_failed, shared.optuna.study_name)
         shared.optimize(objective, request.trials, space, place.lease, bury, job.seed)
         bar.update(shared.finished() - bar.n)
-    return _result(shared.optuna, job, request.objectives)
+    return _result(shared.optuna, whole, request.objectives)
 
 
 def finalize(result: SearchResult, request: RunConfig, run: RunLogger, shared: study.Study) -> None:
