@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from experiments.core import cli, paths
+from experiments.core import cli, paths, progress
 from experiments.core.errors import UserError
 from experiments.search import search
 from experiments.tracking import run_lock, runs
@@ -35,6 +35,7 @@ def tune(config: RunConfig) -> None:
             with study.lock():  # MLflow fails if two processes log a data set at once
                 run.params(trainer.params())
                 run.dataset(trainer.splits)
+            progress.stage("search")
             result = search.search(trainer, config, run, run_dir, study)
             if not config.study:  # a named study's best may change; its run is linked
                 run.params(replace(trainer, hparams=result.hparams).named_hparams())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -157,13 +158,20 @@ def search(
     if request.workers > 1:
         workers.work(request, shared)
 
+    left = request.trials - shared.finished()
+    each = job.estimated_s()
+    tqdm.write(
+        f"Search: {left} trials of {job.hparams.epochs:g} epochs, about {left * each:.0f} s.",
+        file=sys.stderr,
+    )
     with (
         storages.wrap_errors(request.storage),
-        tqdm(total=request.trials, desc="search", unit="trial") as bar,
+        tqdm(total=request.trials, desc="search", unit="trial", leave=False, disable=None) as bar,
     ):
 
         def objective(trial: Trial) -> Sequence[float]:
             bar.update(shared.finished() - bar.n)
+            bar.set_description(f"search, trial {trial.number}")
             return _objective(trial, job, request, run)
 
         bury = partial(run.mark_trial_failed, shared.optuna.study_name)
@@ -177,15 +185,17 @@ def finalize(result: SearchResult, request: RunConfig, run: RunLogger, shared: s
     with shared.lock():
         if shared.optuna.user_attrs.get("concluded") != request.trials:
             figure_logger = FigureLogger(run, request.figures)
-            log_result(result, run, figure_logger)
+            log_result(result, run, figure_logger, brief=request.short)
             figure_logger.close()
             shared.optuna.set_user_attr("concluded", request.trials)
 
 
-def log_result(result: SearchResult, run: RunLogger, figure_logger: FigureLogger) -> None:
-    """Log the search's figures and its best trial."""
+def log_result(
+    result: SearchResult, run: RunLogger, figure_logger: FigureLogger, *, brief: bool
+) -> None:
+    """Log the search's figures, if `brief` a single one, and its best trial."""
     run.tags({"best_trial": result.best, "best_run": result.best_run})
-    figure_logger.log(figures.exhibits(result.study, result.objectives))
+    figure_logger.log(figures.exhibits(result.study, result.objectives, brief=brief))
     if len(result.objectives) > 1:
         run.text("search/pareto.md", pareto_table(result))
 

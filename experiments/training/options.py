@@ -16,7 +16,7 @@ import click
 from pydantic import ValidationError
 
 from experiments import tasks
-from experiments.core import cli, paths, store_address
+from experiments.core import cli, paths, progress, store_address
 from experiments.core.errors import UserError, without_password
 from experiments.tasks.task import DataOptions, Hparams, Task
 from experiments.training.config import HOW_TO_RESUME, LEVELS, OBJECTIVES, RunConfig
@@ -47,7 +47,8 @@ def command(function: Callable[[RunConfig], None]) -> click.Command:
         try:
             config = parse(given)
             store_address.warn_if_dead(paths.tracking_uri())  # before torch's slow import
-            function(config)
+            with progress.showing():
+                function(config)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(HOW_TO_RESUME) from None
 

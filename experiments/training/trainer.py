@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from experiments.core import cli
+from experiments.core import cli, progress
 from experiments.core.files import sha256_bytes
 from experiments.core.paths import SNAPSHOTS
 from experiments.tasks.task import DataOptions, Hparams, Split, Splits, Task
@@ -25,6 +25,7 @@ from experiments.training.loop import State, fit, initialise
 from experiments.training.metrics import EpochMetrics
 from experiments.training.snapshots import SnapshotRecorder
 
+WHOLE_STEP = 1.5  # times forward and backward pass: augmentation and update, about
 UNFIT = "a network trained on them is registered as challenger, not as champion."
 
 
@@ -100,6 +101,16 @@ class Trainer:
 
         return step
 
+    def estimated_s(self) -> float:
+        """Return the likely seconds of a fit, from one step; augmentation is not measured."""
+        step = self.first_step()
+        step()  # the first one takes longer
+        started = time.perf_counter()
+        step()
+        batches = max(1, len(self.train.x) // self.hparams.batch_size)
+        seconds = time.perf_counter() - started
+        return WHOLE_STEP * seconds * self.hparams.epochs * batches
+
     def net(self) -> nn.Module:
         """Return an untrained net on the device, the same on every call."""
         return initialise(self.task, self.splits, self.hparams, self.seed).to(self.device)
@@ -117,7 +128,13 @@ class Trainer:
         An interrupted fit of the same settings resumes from its checkpoint.
         """
 
+        # disable=None: no bar without a terminal
+        bar = tqdm(desc=title, unit="step", leave=False, disable=None)
+
         def watch(done: int, steps: int) -> None:
+            bar.total = steps
+            bar.update(done - bar.n)
+            progress.detail(f"{title}, {done:,} of {steps:,} steps")
             if recorder is not None:
                 recorder.record(done, steps, lambda: self.snapshot(net, self.val))
 
@@ -133,13 +150,9 @@ class Trainer:
             after_step=CheckpointManager(self._checkpoints(), self.policy).after_step,
             watch=watch,
         )
-        # disable=None: no bar without a terminal
-        total = math.ceil(self.hparams.epochs)
-        bar = tqdm(total=total, desc=title, unit="epoch", leave=False, disable=None)
         with cli.deferring(), bar:
             for metrics in epochs:
                 bar.set_postfix_str(f"val {metrics.val_accuracy:.2%}, loss {metrics.val_loss:.3g}")
-                bar.update(metrics.epoch - bar.n)
                 yield metrics
 
     def interrupted(self) -> State | None:
