@@ -75,5 +75,6 @@ bench: setup-to-test  ## the benchmarks that take minutes, and the README's tabl
 	python -m benchmarks.recipes --task gate
 	python -m benchmarks.gates
 	python -m benchmarks.race
+	python -m benchmarks.summary
 	python -m benchmarks.load
 	python -m benchmarks.report
