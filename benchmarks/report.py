@@ -32,6 +32,18 @@ README_METRICS = (
     "refused/fashion_mnist",
 )
 EARLIER = " (an earlier recipe)"  # what a result is marked with until it is measured again
+GOALS = {  # of benchmarks.summary: title, format
+    "default_command_in_epochs": ("`mlflow run . -e train -P task=mnist`, in E", "{:.2f}".format),
+    "default_fit_in_epochs": ("a fit of `default`, in E", "{:.2f}".format),
+    "neighbour_slowdown": ("a fit beside a busy process / alone", "{:.2f}".format),
+    "fast_ratio_at_99.0": ("the example's time to 99.0 % / that of `fast`", "{:.0f}".format),
+    "default_test_accuracy_mean": ("`default`, test accuracy", "{:.2%}".format),
+    "accurate_test_accuracy_mean": ("`accurate`, test accuracy", "{:.2%}".format),
+    "accurate_fit_in_epochs": ("a fit of `accurate`, in E", "{:.1f}".format),
+    "gate_command_processor_seconds": ("`task=gate`, seconds of processor", "{:.0f}".format),
+    "export_processor_seconds": ("`export/to_onnx.py`, the same", "{:.1f}".format),
+    "page_start_seconds": ("the page, seconds to its first answer", "{:.1f}".format),
+}
 Lines = Iterator[str]
 Result = dict[str, Any]
 
@@ -55,13 +67,26 @@ def command(check: bool) -> None:
 def readme_tables() -> Lines:
     """Yield recipes, seconds to an accuracy, robustness in short, and handwriting."""
     robust = record.load("robustness")
-    yield from (*recipes(), "", *race(), "")
+    yield from (*goals(record.load("summary")), *recipes(), "", *race(), "")
     yield from (
         *arms(robust, README_METRICS),
         "",
         _source(robust),
         *handwriting(record.load("handwriting")),
     )
+
+
+def goals(result: Result) -> Lines:
+    """Yield the goals for speed and accuracy, if they are measured."""
+    if not result:
+        return
+    rows = []
+    for name, (title, form) in GOALS.items():
+        deviation = f" ± {form(result[f'{name}_std'])}" if f"{name}_std" in result else ""
+        rows.append([title, form(result[name]) + deviation])
+    epoch = _seconds(result["epoch_seconds"])
+    yield from _table(["E: an epoch of the well-known example", epoch], rows)
+    yield from ("", _source(result), "")
 
 
 def recipes() -> Lines:

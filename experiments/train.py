@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from experiments import evaluation, figures, report
-from experiments.core import cli, paths
+from experiments.core import cli, paths, progress
 from experiments.core.errors import UserError
 from experiments.evaluation.evaluation import EvaluationResult
 from experiments.figures import learning
@@ -74,19 +74,22 @@ def train(config: RunConfig, verify: Verify = verify_export) -> None:
 
         # search
         if config.trials:
+            progress.stage("search")
             study = search.open_shared(trainer, config, run_dir)
             search_result = search.search(trainer, config, run, run_dir, study)
-            search.log_result(search_result, run, figure_logger)
+            search.log_result(search_result, run, figure_logger, brief=config.short)
             trainer = replace(trainer, hparams=search_result.hparams)
         run.params(trainer.named_hparams())
         run.tags({"settings": trainer.config_hash(), "command": config.as_command()})
 
         # fit and calibrate
+        progress.stage("final fit")
         recorder = trainer.recorder() if config.figures == "all" else None
         net, history, seconds = fit(trainer, run, recorder)
         best = max(history, key=lambda metrics: metrics.rank)
         facts = calibrate(trainer, net)
 
+        progress.stage("evaluation")
         # evaluate on test, then by what the task adds
         measured, test, logits = evaluate(trainer, net)
         measured["fit_seconds"] = seconds
@@ -94,6 +97,7 @@ def train(config: RunConfig, verify: Verify = verify_export) -> None:
         result = evaluate_robustness(trainer, net, facts, test, logits, run)
 
         # register and promote
+        progress.stage("export and registration")
         known = metadata.collect(
             metadata.TrainingResult(trainer, net, best, facts, measured, test, logits, result)
         )
@@ -106,6 +110,7 @@ def train(config: RunConfig, verify: Verify = verify_export) -> None:
         run.tags({"learned": learned.passed})
 
         # figures and report
+        progress.stage("figures and report")
         snapshots = recorder.snapshots(trainer.hparams.epochs) if recorder else []
         trained = Trained(net, trainer.splits, test, logits, snapshots, result)
         others = runs.histories(trainer.config_hash(), list(best.named()), run.id)

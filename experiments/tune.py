@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from experiments.core import cli, paths
+from experiments.core import cli, paths, progress
 from experiments.core.errors import UserError
 from experiments.search import search
 from experiments.tracking import run_lock, runs
@@ -28,13 +28,14 @@ def tune(config: RunConfig) -> None:
         raise UserError("value-invalid", "trials", "at least 1 for a search", 0, "Pass trials=5.")
     root = config.state / run_lock.RUN_DIRS.name
     with run_lock.acquire_run_dir(config.key("tune"), restart=config.restart, root=root) as run_dir:
-        trainer = Trainer.prepare(config)
+        trainer = Trainer.prepare(config, run_dir.folder)
         study = search.open_shared(trainer, config, run_dir)
         name = f"tune {config.task.name}"
         with runs.start(name, run_dir, shared=search.parent(study, name, config)) as run:
             with study.lock():  # MLflow fails if two processes log a data set at once
                 run.params(trainer.params())
                 run.dataset(trainer.splits)
+            progress.stage("search")
             result = search.search(trainer, config, run, run_dir, study)
             if not config.study:  # a named study's best may change; its run is linked
                 run.params(replace(trainer, hparams=result.hparams).named_hparams())

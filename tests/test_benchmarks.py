@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks import gates, race, recipes, record, reference, report
+from benchmarks import gates, race, recipes, record, reference, report, summary
 from experiments import tasks
 
 
@@ -43,6 +44,24 @@ def test_a_target_that_the_example_misses_gives_bounds() -> None:
     row = race.compared(0.996, fits, [0.98, 0.99], 10.0)
     assert row["reached"] and row["reference_epochs"] is None
     assert row["reference_seconds"] == 20.0 and row["ratio"]["values"] == [20.0, 10.0]
+
+
+def test_goals_are_ratios_to_an_epoch_of_the_example() -> None:
+    measured = {name: 1.0 for name in report.GOALS if name.endswith("seconds")}
+    commands = measured | {"default_command_seconds": 30.0}
+    race, accurate = record.load("race"), record.load("mnist-accurate")
+    result = summary.goals(20.0, commands, [(1.0, 2.0), (2.0, 2.0)], 50.0, race, accurate)
+    assert result["default_command_in_epochs"] == 1.5
+    assert result["accurate_fit_in_epochs"] == 2.5
+    assert result["neighbour_slowdown"] == 1.5 and result["neighbour_slowdown_std"] > 0
+    default = race["targets"][-1]
+    assert result["default_test_accuracy_mean"] == default["test_accuracy"]["mean"]
+    ratio = default["seconds"]["mean"] / race["reference_epoch_seconds"]["mean"]
+    assert result["default_fit_in_epochs"] == pytest.approx(ratio)
+    result |= {"epoch_seconds": record.spread([20.0, 20.0]), "command": "c", "hardware": "h"}
+    rows = list(report.goals(result))
+    assert "| a fit beside a busy process / alone | 1.50 ± 0.71 |" in rows
+    assert list(report.goals({})) == []
 
 
 def test_a_recipe_is_measured() -> None:

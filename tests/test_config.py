@@ -37,8 +37,20 @@ def test_given_hyper_parameters_replace_the_recipes() -> None:
     assert config.recipe == "fast" and config.fixed == {"base_channels"}
     assert config.hparams == replace(config.task.recipes["fast"], base_channels=20)
     assert config.as_project_params() == (
-        "-P task=mnist -P recipe=fast -P trials=5 -P base_channels=20"
+        "-P task=mnist -P recipe=fast -P trials=auto -P base_channels=20"
     )
+
+
+def test_trials_are_short_unless_their_number_is_given() -> None:
+    given = parsed("--trials 5")
+    assert (given.trials, given.short) == (5, False)
+    for line in ("", "--trials auto", "--trials="):
+        config = parsed(line)
+        assert (config.trials, config.short) == (5, True)
+        assert config.key("train") != given.key("train")
+        assert parsed(" ".join(config.as_arguments())).short
+        assert "-P trials=auto" in config.as_command()
+        assert "-P trials=0" in config.with_settings(config.hparams).as_command()
 
 
 def test_the_default_recipe_depends_on_the_gate() -> None:

@@ -197,6 +197,11 @@ def test_all_plots_of_optuna_are_drawn_of_a_search() -> None:
     assert axes.get_yscale() == "log"  # the values span decades
 
 
+def test_a_short_search_is_drawn_briefly() -> None:
+    specs = search.exhibits(study_of(5, lr=0.1), ["val_loss"], brief=True)
+    assert [spec.name for spec in specs] == ["search/history"]
+
+
 def test_a_search_of_one_trial_or_without_parameters_is_drawn() -> None:
     few = {f"search/{name}" for name in ("history", "edf", "timeline", "intermediate-values")}
     assert drawn(study_of(1, lr=0.1), "val_loss").keys() == few

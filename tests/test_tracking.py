@@ -108,6 +108,15 @@ def test_defaults_are_tried_first_and_fixed_ones_kept(asked: Asked) -> None:
     assert result.hparams == one.hparams and result.best == 0
 
 
+@pytest.mark.parametrize(("short", "last"), [(True, 10), (False, 40)])
+def test_trials_that_nobody_asked_for_are_short(asked: Asked, short: bool, last: int) -> None:
+    two = asked(2)
+    task = replace(two.task, trial_epochs=10)
+    result = search(replace(two, task=task, short=short), Recorder())
+    assert {max(trial.intermediate_values) for trial in result.trials} == {last}
+    assert result.hparams.epochs == 40
+
+
 def test_a_search_leaves_alone_what_a_recipe_has_put_outside_the_space(asked: Asked) -> None:
     result = search(asked(3, fixed=set(), hidden_dim=64, epochs=5), Recorder())
     assert result.hparams.hidden_dim == 64 and len({trial.value for trial in result.trials}) > 1

@@ -75,11 +75,13 @@ def _fail(sentence: str, code: str) -> NoReturn:
 
 
 class WholeNumber(click.IntRange):
-    """A whole number in any usual spelling: 5, 5.0, 1e1."""
+    """A whole number in any usual spelling: 5, 5.0, 1e1; or auto, if that is the default."""
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
+        if param and param.default == "auto" and value in ("", "auto"):
+            return "auto"  # type: ignore[return-value]  # the command decides
         number = whole(value)
         assert self.min is not None and self.max is not None
         if not (isinstance(number, int) and self.min <= number <= self.max):

@@ -13,6 +13,7 @@ STATE = ROOT / "state"  # unfinished work, and the journals of named studies
 CORRECTIONS = ROOT / "data" / "corrections"  # drawings with their correct labels
 DRAWINGS = ROOT / "tests" / "data"  # digits and letters in strokes, drawn for this project
 SNAPSHOTS = "snapshots"  # folder of a fit's snapshots, which no fit resumes from
+THREADS = "threads"  # file in a run's folder: how many train, which is chosen at its start
 
 
 def tracking_uri() -> str:

@@ -114,7 +114,10 @@ def _register(
     """Log a model in the open run, hash its files, and register it with the hashes, at once."""
     import mlflow
     from mlflow.models import Model
+    from mlflow.utils import environment
 
+    # The versions are the installed ones; to check that, MLflow lists all packages' files: a second
+    environment.warn_dependency_requirement_mismatches = lambda requirements: None
     _delete_unregistered(name)
     logged = Model.log(None, flavor, name=name, metadata=dict(metadata), **stored)
     folder = Path(mlflow.artifacts.download_artifacts(logged.model_uri))

@@ -86,9 +86,14 @@ WIDE, SQUARE = (9.0, 5.0), (11.0, 9.0)  # inches
 SLICE = (7.0, 4.5)  # inches of two hyper-parameters; Optuna widens it for more
 
 
-def exhibits(study: optuna.Study, objectives: Sequence[str]) -> Iterator[FigureSpec]:
-    """Yield the figures of a study with a complete trial; of several objectives, of the first."""
-    from optuna.importance import FanovaImportanceEvaluator
+def exhibits(
+    study: optuna.Study, objectives: Sequence[str], *, brief: bool = False
+) -> Iterator[FigureSpec]:
+    """Yield the figures of a study with a complete trial; of several objectives, of the first.
+
+    Args:
+        brief: of one objective only its history: a few short trials show no more.
+    """
     from optuna.visualization import matplotlib as plots
 
     complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
@@ -108,6 +113,10 @@ def exhibits(study: optuna.Study, objectives: Sequence[str]) -> Iterator[FigureS
         color = {"target_name": f"log10 {name}", "target": lambda t: math.log10(t.values[0])}
 
     yield _spec("history", lambda: plots.plot_optimization_history(study, **value), log_y=log)
+    if brief and len(objectives) == 1:
+        return
+    from optuna.importance import FanovaImportanceEvaluator  # imports scikit-learn
+
     if params and len(set(values)) > 1:
         evaluator = FanovaImportanceEvaluator(seed=0)
         importances = partial(plots.plot_param_importances, study, evaluator, params, **color)

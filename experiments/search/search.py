@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -72,12 +73,13 @@ def open_shared(
     """
     import optuna
 
+    job = _of_trials(job, request)
     directions = [
         "maximize" if config.OBJECTIVES[aim] else "minimize" for aim in request.objectives
     ]
     pruner = optuna.pruners.MedianPruner(
         n_startup_trials=startup_trials,
-        n_warmup_steps=math.ceil(UNPRUNED_FRAC * request.hparams.epochs),
+        n_warmup_steps=math.ceil(UNPRUNED_FRAC * job.hparams.epochs),
     )
     name = request.study or f"search-{place.folder.name}"  # unique in a shared database
     folder = _study_folder(request, place)
@@ -87,6 +89,14 @@ def open_shared(
         fix = OTHER_NAME if request.study else HOW_TO_RESTART
         shared.check_identity(_identity(job, request), fix)
     return shared
+
+
+def _of_trials(job: Trainer, request: RunConfig) -> Trainer:
+    """Return `job` with the epochs of a trial: of a search that was not asked for, a few."""
+    epochs = job.hparams.epochs
+    if request.short:
+        epochs = min(epochs, job.task.trial_epochs)
+    return replace(job, hparams=replace(job.hparams, epochs=epochs))
 
 
 def _space(job: Trainer, request: RunConfig) -> study.Space:
@@ -123,7 +133,7 @@ def parent(shared: study.Study, name: str, request: RunConfig) -> str | None:
 def search(
     job: Trainer, request: RunConfig, run: RunLogger, place: RunDir, shared: study.Study
 ) -> SearchResult:
-    """Run trials until the study has as many as requested.
+    """Run trials until the study has as many as requested; return the best, with all epochs.
 
     The first trial has the job's hyper-parameters. All trials share the job's seed, so they differ
     only in the hyper-parameters searched. Those given on the command line keep their value, and so
@@ -137,6 +147,8 @@ def search(
     run.has_other_workers = lambda: shared.has_other_workers(place.lease)
     space = _space(job, request)
     folder = _study_folder(request, place)  # of checkpoints, which all workers share
+    whole = job
+    job = _of_trials(job, request)
     job = replace(job, folder=folder / f"{request.study}.fits" if request.study else folder)
     with shared.lock():
         if not shared.optuna.get_trials(deepcopy=False):
@@ -146,19 +158,26 @@ def search(
     if request.workers > 1:
         workers.work(request, shared)
 
+    left = request.trials - shared.finished()
+    each = job.estimated_s()
+    tqdm.write(
+        f"Search: {left} trials of {job.hparams.epochs:g} epochs, about {left * each:.0f} s.",
+        file=sys.stderr,
+    )
     with (
         storages.wrap_errors(request.storage),
-        tqdm(total=request.trials, desc="search", unit="trial") as bar,
+        tqdm(total=request.trials, desc="search", unit="trial", leave=False, disable=None) as bar,
     ):
 
         def objective(trial: Trial) -> Sequence[float]:
             bar.update(shared.finished() - bar.n)
+            bar.set_description(f"search, trial {trial.number}")
             return _objective(trial, job, request, run)
 
         bury = partial(run.mark_trial_failed, shared.optuna.study_name)
         shared.optimize(objective, request.trials, space, place.lease, bury, job.seed)
         bar.update(shared.finished() - bar.n)
-    return _result(shared.optuna, job, request.objectives)
+    return _result(shared.optuna, whole, request.objectives)
 
 
 def finalize(result: SearchResult, request: RunConfig, run: RunLogger, shared: study.Study) -> None:
@@ -166,15 +185,17 @@ def finalize(result: SearchResult, request: RunConfig, run: RunLogger, shared: s
     with shared.lock():
         if shared.optuna.user_attrs.get("concluded") != request.trials:
             figure_logger = FigureLogger(run, request.figures)
-            log_result(result, run, figure_logger)
+            log_result(result, run, figure_logger, brief=request.short)
             figure_logger.close()
             shared.optuna.set_user_attr("concluded", request.trials)
 
 
-def log_result(result: SearchResult, run: RunLogger, figure_logger: FigureLogger) -> None:
-    """Log the search's figures and its best trial."""
+def log_result(
+    result: SearchResult, run: RunLogger, figure_logger: FigureLogger, *, brief: bool
+) -> None:
+    """Log the search's figures, if `brief` a single one, and its best trial."""
     run.tags({"best_trial": result.best, "best_run": result.best_run})
-    figure_logger.log(figures.exhibits(result.study, result.objectives))
+    figure_logger.log(figures.exhibits(result.study, result.objectives, brief=brief))
     if len(result.objectives) > 1:
         run.text("search/pareto.md", pareto_table(result))
 

@@ -33,7 +33,9 @@ def work(request: RunConfig, study: Study) -> None:
     """
     with ExitStack() as stack:
         started = [stack.enter_context(_worker(request)) for _ in range(request.workers)]
-        bar = stack.enter_context(tqdm(total=request.trials, desc="search", unit="trial"))
+        bar = stack.enter_context(
+            tqdm(total=request.trials, desc="search", unit="trial", disable=None)
+        )
         while any(process.poll() is None for process, _ in started):
             bar.update(study.finished() - bar.n)
             time.sleep(POLL_S)

@@ -307,6 +307,7 @@ TASK = Task(
     foreign_hparams={"pen_ratio": 0.0},  # other labels may mean anything but digits
     objective="val_accuracy",
     mixed_precision=True,
+    trial_epochs=0.25,  # docs/experiments.md
     limitations="It reads single digits, upright, white on black, centred as in MNIST (the "
     "preprocessing of drawings does that), in the handwriting of MNIST's American writers and "
     "in shapes that others draw (slashed zeros, crossed sevens, ones with a flag and a foot). It "

@@ -6,6 +6,7 @@ and their options takes no time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -218,6 +219,7 @@ class Task:
         likely_cause: splits, hyper-parameters -> why a network is not above it, as far as the task
             knows: a clause, or "" for the causes that every task has.
         show: one input x (numpy) -> an image uint8 [28, 28], or a short text, for figures.
+        trial_epochs: epochs of a trial, at most, if no number of trials is given.
     """
 
     name: str
@@ -246,3 +248,4 @@ class Task:
     floor: Callable[[Splits], float] = constant_answer
     likely_cause: Callable[[Splits, Any], str] = lambda *_: ""
     show: Callable[[np.ndarray], np.ndarray | str] = _numbers
+    trial_epochs: float = math.inf

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from experiments.core import files
 from experiments.core.errors import UserError
-from experiments.core.paths import SNAPSHOTS, STATE
+from experiments.core.paths import SNAPSHOTS, STATE, THREADS
 
 RUN_DIRS = STATE / "runs"
 LOCK, LEASE, RUN = "lock", "lease-", "run.json"
@@ -113,7 +113,7 @@ def acquire_run_dir(
 def _is_bare(folder: Path) -> bool:
     """Return whether no work was saved in a folder."""
     saved = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != SNAPSHOTS)
-    return all(path.name.startswith((LOCK, LEASE, RUN)) for path in saved)
+    return all(path.name.startswith((LOCK, LEASE, RUN, THREADS)) for path in saved)
 
 
 def _root_lock(root: Path) -> FileLock:

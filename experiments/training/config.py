@@ -34,6 +34,8 @@ class RunConfig:
 
     Attributes:
         fixed: names of the hyper-parameters that were given; a search does not vary them.
+        short: whether no number of trials was given, so that they are as short as
+            `Task.trial_epochs`.
         restart: whether to discard what the same command left unfinished.
         state: folder of unfinished work and of named studies.
     """
@@ -45,6 +47,7 @@ class RunConfig:
     fixed: frozenset[str]
     objectives: tuple[str, ...]
     trials: int = 5
+    short: bool = False
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -61,6 +64,7 @@ class RunConfig:
         return {
             "task": self.task.name,
             **{name: getattr(self, name) for name in names},
+            **({"trials": "auto"} if self.short else {}),
             "objectives": ",".join(self.objectives),
             "storage": self.storage and without_password(self.storage),
             **dataclasses.asdict(self.data),
@@ -83,6 +87,7 @@ class RunConfig:
             self,
             hparams=hparams,
             trials=0,
+            short=False,
             objectives=(self.task.objective,),
             study=None,
             storage=None,

@@ -41,6 +41,11 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context of a forward pass in `precision`."""
+    return torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32")
+
+
 def to_device(split: Split, device: torch.device) -> Split:
     """Return `split` (numpy) as one tensor for x and one for y on `device`."""
     return Split(torch.tensor(split.x, device=device), torch.tensor(split.y, device=device))

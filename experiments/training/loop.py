@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from experiments.core.errors import UserError
 from experiments.tasks.task import Hparams, Split, Splits, Task
-from experiments.training.device import PRECISIONS
+from experiments.training.device import autocast
 from experiments.training.metrics import EpochMetrics, Meter, evaluate
 from experiments.training.optim import Optimizer
 
@@ -96,14 +96,13 @@ def fit(
         watch(0, steps)
 
     device = train.x.device
-    autocast = torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32")
     for step in range(state.optimizer.done + 1, steps + 1):
         # forward pass of the next batch, augmented
         batch = next(sampler).to(device)
         now = task.augment_at(hparams, (step - 1) / steps)
         x, y = task.augment(train.x[batch], train.y[batch], now, state.augmentation)
         net.train()
-        with autocast:
+        with autocast(device, precision):
             logits = net(x).float()
         loss = task.loss(logits, y, hparams.label_smoothing)
         state.meter.add(loss, task.is_correct(logits, y))

@@ -16,14 +16,14 @@ import click
 from pydantic import ValidationError
 
 from experiments import tasks
-from experiments.core import cli, paths, store_address
+from experiments.core import cli, paths, progress, store_address
 from experiments.core.errors import UserError, without_password
 from experiments.tasks.task import DataOptions, Hparams, Task
 from experiments.training.config import HOW_TO_RESUME, LEVELS, OBJECTIVES, RunConfig
 
 UNSET = (None, "", "auto")
 POSTGRESQL = "postgresql+psycopg://"
-PASSED_ON = ("trials", "seed", "device", "precision", "figures", "workers")  # to RunConfig as given
+PASSED_ON = ("seed", "device", "precision", "figures", "workers")  # to RunConfig as given
 TaskFields = type[DataOptions] | type[Hparams]
 Fields = TypeVar("Fields", DataOptions, Hparams)
 
@@ -47,7 +47,8 @@ def command(function: Callable[[RunConfig], None]) -> click.Command:
         try:
             config = parse(given)
             store_address.warn_if_dead(paths.tracking_uri())  # before torch's slow import
-            function(config)
+            with progress.showing():
+                function(config)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(HOW_TO_RESUME) from None
 
@@ -98,6 +99,8 @@ def parse(given: Mapping[str, Any]) -> RunConfig:
         study=chosen.get("study"),
         storage=chosen.get("storage"),
         restart=not given["resume"],
+        trials=chosen.get("trials", RunConfig.trials),
+        short="trials" not in chosen,
         **{name: given[name] for name in PASSED_ON},
     )
 
@@ -106,7 +109,10 @@ def _common_options() -> list[click.Option]:
     """Return the options that do not depend on a task."""
     all_tasks = map(tasks.get, tasks.names())
     recipes = "; ".join(f"{task.name} has {', '.join(task.recipes)}" for task in all_tasks)
-    trials = "Networks to try before the final fit; 0 takes the defaults as they are."
+    trials = (
+        "Networks to try before the final fit, each trained in full; 0 takes the defaults as they "
+        f"are. auto: {RunConfig.trials}, of digits trained briefly."
+    )
     seed = "Of weights, order, augmentation and search."
     resume = "Resume what the same command left unfinished; false starts over."
     figures = "Which figures to draw: none, the few core ones, or all."
@@ -117,7 +123,7 @@ def _common_options() -> list[click.Option]:
     return [
         _option("task", "", "mnist", TaskName()),
         _option("recipe", f"Named hyper-parameters to start from: {recipes}."),
-        _option("trials", trials, RunConfig.trials, cli.WholeNumber(0, 100_000)),
+        _option("trials", trials, type=cli.WholeNumber(0, 100_000)),
         _option("seed", seed, RunConfig.seed, cli.WholeNumber(0, 2**32 - 1)),
         _option("device", "", RunConfig.device, click.Choice(["auto", "cpu", "cuda", "mps"])),
         _option("precision", "", RunConfig.precision, click.Choice(["auto", "fp32", "bf16"])),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,18 +13,19 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from experiments.core import cli
+from experiments.core import cli, progress
 from experiments.core.files import sha256_bytes
 from experiments.core.paths import SNAPSHOTS
 from experiments.tasks.task import DataOptions, Hparams, Split, Splits, Task
-from experiments.training import checkpoint
+from experiments.training import checkpoint, threads
 from experiments.training.checkpoint import CheckpointManager, CheckpointPolicy
 from experiments.training.config import RunConfig
-from experiments.training.device import choose_device, choose_precision, to_device
+from experiments.training.device import autocast, choose_device, choose_precision, to_device
 from experiments.training.loop import State, fit, initialise
 from experiments.training.metrics import EpochMetrics
 from experiments.training.snapshots import SnapshotRecorder
 
+WHOLE_STEP = 1.5  # times forward and backward pass: augmentation and update, about
 UNFIT = "a network trained on them is registered as challenger, not as champion."
 
 
@@ -56,7 +57,11 @@ class Trainer:
 
     @classmethod
     def prepare(cls, config: RunConfig, folder: Path | None = None) -> Trainer:
-        """Load the data of `config`, put them on the device and return the trainer."""
+        """Load the data of `config`, put them on the device, choose the number of threads.
+
+        Args:
+            folder: of checkpoints, and of the number of threads that an interrupted run has chosen.
+        """
         device = choose_device(config.device)
         splits, hparams = config.task.load(config.data), config.hparams
         if not splits.canonical:
@@ -66,7 +71,7 @@ class Trainer:
             hparams = replace(hparams, **changes)
         if splits.unfit:
             tqdm.write(f"Warning: these data are unfit ({'; '.join(splits.unfit)}): {UNFIT}")
-        return cls(
+        trainer = cls(
             task=config.task,
             data=config.data,
             options=config.options(),
@@ -80,6 +85,31 @@ class Trainer:
             precision=choose_precision(config.precision, config.task, device),
             folder=folder,
         )
+        if device.type == "cpu":
+            threads.choose(trainer.first_step(), folder)
+        return trainer
+
+    def first_step(self) -> Callable[[], None]:
+        """Return a step on the first batch that changes nothing, for measurements."""
+        net, count = self.net().train(), self.hparams.batch_size
+        x, y = self.train.x[:count], self.train.y[:count]
+
+        def step() -> None:
+            with torch.random.fork_rng(devices=[]), autocast(self.device, self.precision):
+                logits = net(x).float()
+            self.task.loss(logits, y, self.hparams.label_smoothing).mean(0).sum().backward()
+
+        return step
+
+    def estimated_s(self) -> float:
+        """Return the likely seconds of a fit, from one step; augmentation is not measured."""
+        step = self.first_step()
+        step()  # the first one takes longer
+        started = time.perf_counter()
+        step()
+        batches = max(1, len(self.train.x) // self.hparams.batch_size)
+        seconds = time.perf_counter() - started
+        return WHOLE_STEP * seconds * self.hparams.epochs * batches
 
     def net(self) -> nn.Module:
         """Return an untrained net on the device, the same on every call."""
@@ -98,7 +128,13 @@ class Trainer:
         An interrupted fit of the same settings resumes from its checkpoint.
         """
 
+        # disable=None: no bar without a terminal
+        bar = tqdm(desc=title, unit="step", leave=False, disable=None)
+
         def watch(done: int, steps: int) -> None:
+            bar.total = steps
+            bar.update(done - bar.n)
+            progress.detail(f"{title}, {done:,} of {steps:,} steps")
             if recorder is not None:
                 recorder.record(done, steps, lambda: self.snapshot(net, self.val))
 
@@ -114,13 +150,9 @@ class Trainer:
             after_step=CheckpointManager(self._checkpoints(), self.policy).after_step,
             watch=watch,
         )
-        # disable=None: no bar without a terminal
-        total = math.ceil(self.hparams.epochs)
-        bar = tqdm(total=total, desc=title, unit="epoch", leave=False, disable=None)
         with cli.deferring(), bar:
             for metrics in epochs:
                 bar.set_postfix_str(f"val {metrics.val_accuracy:.2%}, loss {metrics.val_loss:.3g}")
-                bar.update(metrics.epoch - bar.n)
                 yield metrics
 
     def interrupted(self) -> State | None:
