@@ -1,0 +1,3 @@
+"""The circuit beyond accuracy: what is measured of the digit network."""
+
+from experiments.evaluation.mnist import EVALUATION as EVALUATION
