@@ -51,12 +51,18 @@ def verilog(netlist: Netlist, name: str) -> str:
         *_head(netlist, name, "//"),
         f"module circuit(bits, {ports});",
         f"input [{max(0, len(netlist.inputs) - 1)}:0] bits;",
-        f"output [{width - 1}:0] {ports};",
+        f"output reg [{width - 1}:0] {ports};",
+        "integer i;",
     ]
     lines += [f"wire g{n} = {formula};" for n, formula in enumerate(_formulas(netlist, names))]
     for label, votes in enumerate(_by_class(netlist)):
-        terms = [f"{width}'d{netlist.constants[label]}", *(names[signal] for signal in votes)]
-        lines.append(f"assign votes_{label} = {' + '.join(terms)};")
+        lines.append(f"always @* begin votes_{label} = {netlist.constants[label]};")
+        if len(votes):
+            terms = ", ".join(names[signal] for signal in votes)
+            lines[-1:-1] = [f"wire [{len(votes) - 1}:0] v{label} = {{{terms}}};"]
+            body = f"votes_{label} = votes_{label} + v{label}[i];"
+            lines.append(f"for (i = 0; i < {len(votes)}; i = i + 1) {body}")
+        lines.append("end")
     return "\n".join([*lines, "endmodule", ""])
 
 
