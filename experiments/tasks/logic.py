@@ -46,6 +46,12 @@ class LogicHparams(mnist.DigitHparams):
     pen_ratio: float = Field(
         default=0, ge=0, le=4, description="digits of simulated hands per digit"
     )
+    plain_frac: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="fraction of the steps, the last ones, without strong augmentation",
+    )
     num_layers: int = Field(default=3, ge=1, le=16, description="layers of gates")
     hidden_gates: int = Field(
         default=2500, ge=1, le=1_000_000, description="gates of each layer but the last"
