@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from experiments.registry.versions import Version
     from experiments.tracking.runs import RunLogger
     from export.export_version import Exported
+    from export.netlist import Netlist
 
 CANVAS = "canvas.onnx"
 OPSETS = [str(opset) for opset in exports.OPSETS]
@@ -53,6 +54,7 @@ OPSETS = [str(opset) for opset in exports.OPSETS]
     help="Also write the preprocessing graph, as canvas.onnx; or both merged in one file.",
 )
 @click.option("--bundle", type=cli.UserPath(), help="Also write a folder for inference servers.")
+@click.option("--netlist", type=cli.UserPath(), help="Also write a circuit's Verilog, BLIF and C.")
 @click.option("--view", is_flag=True, help="Open Netron on the file.")
 @click.option("--picture", is_flag=True, help="Store Netron's picture as SVG with the version.")
 def command(
@@ -63,6 +65,7 @@ def command(
     opset: str,
     with_canvas: str | None,
     bundle: Path | None,
+    netlist: Path | None,
     view: bool,
     picture: bool,
 ) -> None:
@@ -70,11 +73,14 @@ def command(
     path = cli.user_path(exports.file_name(task) if out in ("", "auto") else out, "out")
     files.check_file(path)
     from export import bundle as bundles
-    from export import export_version, netron_view
+    from export import export_version, hdl, netron_view
 
     if bundle is not None:
         bundles.check(bundle)
+    if netlist is not None:
+        hdl.check(netlist)
     version = find_version(task, model)
+    gates = None if netlist is None else circuit_of(version)
     with runs.start(f"export {version}") as run:
         exported = export_version.export(version, precision, int(opset))
         contents = _contents(exported, with_canvas, path)
@@ -84,6 +90,9 @@ def command(
             bundles.write(bundle, exported.raw, card, exported.examples, version.name)
         for file, raw in contents.items():
             files.write(raw, file)
+        if netlist is not None and gates is not None:
+            hdl.write(netlist, gates, str(version))
+            click.echo(f"{netlist}: {gates.gates:,} gates, depth {gates.depth}.")
         if picture:
             attach_picture(registered, exported.raw)
     click.echo(
@@ -113,6 +122,23 @@ def find_version(task: str, model: str) -> "Version":
             fix=f"Pass --task {actual} or another model.",
         )
     return version
+
+
+def circuit_of(version: "Version") -> "Netlist":
+    """Return the simplified netlist of a version that is a circuit.
+
+    Raises:
+        UserError: netlist-unsuitable, it is a network.
+    """
+    from experiments.registry import loading
+    from export.netlist import Netlist, simplify
+    from models.logic import Circuit
+
+    net, _ = loading.load_model(loading.task_of(version), version)
+    if not isinstance(net, Circuit):
+        expected, fix = "a circuit of logic gates", "Leave out --netlist, or pass --task logic."
+        raise UserError("netlist-unsuitable", str(version), expected, "a network", fix)
+    return simplify(Netlist.of(net))
 
 
 def _contents(exported: "Exported", with_canvas: str | None, path: Path) -> dict[Path, bytes]:

@@ -79,7 +79,8 @@ def small(digits: mnist.Mnist) -> Callable[[str], Splits]:
     }
     test = full.test.open("test")
     splits["iris"] = iris.load(iris.TASK.data_options())
-    splits["mnist"] = replace(full, **fewer, test=HeldOut(test.x[:256], test.y[:256]))
+    few = replace(full, **fewer, test=HeldOut(test.x[:256], test.y[:256]))
+    splits["mnist"] = splits["logic"] = few
     return splits.__getitem__
 
 

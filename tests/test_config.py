@@ -77,7 +77,7 @@ def test_common_options_are_checked(line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "what", "expected", "found"),
     [
-        ("--task foo", "task-unknown", "task", "gate, mnist", "foo"),
+        ("--task foo", "task-unknown", "task", "gate, logic, mnist", "foo"),
         ("--trials -1", "value-invalid", "trials", "from 0 to 100,000", "'-1'"),
         ("--trials 5.5", "value-invalid", "trials", "a whole number", "'5.5'"),
         ("--trials inf", "value-invalid", "trials", "a whole number", "'inf'"),

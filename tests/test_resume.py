@@ -24,6 +24,7 @@ EPOCHS = 3
 SMALL_NETS = {
     "gate": {"num_restarts": 3},
     "mnist": {"base_channels": 4, "num_stages": 1, "hidden_dim": 16},
+    "logic": {"hidden_gates": 60, "class_votes": 4},
 }
 Small = Callable[[str], Splits]
 Result = tuple[dict[str, Tensor], list[EpochMetrics]]

@@ -49,14 +49,9 @@ DIGITS = len(LABELS)  # the network's class of this number is "no digit"
 
 
 @checked_dataclass(frozen=True, config={"extra": "forbid"})
-class MnistHparams(Hparams):
-    """Hyper-parameters of the digit network."""
+class DigitHparams(Hparams):
+    """Hyper-parameters of the images that any network for digits is trained on."""
 
-    epochs: Epochs = 4
-    optimizer: UpdateRule = "muon"
-    lr: LearningRate = 0.1
-    weight_decay: WeightDecay = 0.001
-    label_smoothing: LabelSmoothing = 0.1
     rotation_deg: float = Field(default=10, ge=0, le=45, description="largest rotation, in degrees")
     scale_jitter: float = Field(default=0.1, ge=0, le=0.5, description="largest change of size")
     shear: float = Field(default=0.1, ge=0, le=0.5, description="largest shear, in pixels a row")
@@ -88,6 +83,17 @@ class MnistHparams(Hparams):
         description="fraction of the steps, the last ones, without corruptions and strong affine "
         "transforms, and with few drawn digits and outliers",
     )
+
+
+@checked_dataclass(frozen=True, config={"extra": "forbid"})
+class MnistHparams(DigitHparams):
+    """Hyper-parameters of the digit network."""
+
+    epochs: Epochs = 4
+    optimizer: UpdateRule = "muon"
+    lr: LearningRate = 0.1
+    weight_decay: WeightDecay = 0.001
+    label_smoothing: LabelSmoothing = 0.1
     base_channels: int = Field(default=16, ge=1, le=512, description="channels of the first stage")
     num_stages: int = Field(default=3, ge=1, le=3, description="stages, each followed by pooling")
     convs_per_stage: int = Field(
@@ -225,7 +231,7 @@ def outputs(net: nn.Module, x: Images) -> dict[str, Tensor]:
     return {"logits": logits, "probabilities": logits.softmax(1), "score": score}
 
 
-def augment_at(hparams: MnistHparams, done: float) -> MnistHparams:
+def augment_at(hparams: DigitHparams, done: float) -> DigitHparams:
     """Return the hyper-parameters of `augment` after the fraction `done` of the steps.
 
     The last steps, of low learning rates, see digits as they are: that is worth as much as a
@@ -244,7 +250,7 @@ def augment_at(hparams: MnistHparams, done: float) -> MnistHparams:
 
 
 def augment(
-    x: Images, y: Targets, hparams: MnistHparams, generator: Generator
+    x: Images, y: Targets, hparams: DigitHparams, generator: Generator
 ) -> tuple[Real[Tensor, "more 28 28"], Int64[Tensor, " more"]]:
     """Return the batch with drawn digits, outliers (of label DIGITS), transforms and corruptions.
 

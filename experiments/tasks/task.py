@@ -213,6 +213,7 @@ class Task:
         data_options: the type of its data options.
         default_recipe: data options -> the name of the recipe to use when none is given.
         select_model: trained net, validation split (tensors) -> the net to register.
+        monitor: net in training, validation split (tensors) -> further metrics of an evaluation.
         augment: x, y, hyper-parameters, generator -> x, y to train on, of any number of samples.
         augment_at: hyper-parameters, fraction of the steps done -> those that augment gets then.
         floor: splits -> the validation accuracy that a network is above if it learned.
@@ -243,6 +244,7 @@ class Task:
     data_options: type[DataOptions] = DataOptions
     default_recipe: Callable[[Any], str] = lambda _: "default"
     select_model: Callable[[Any, Split], nn.Module] = lambda net, _: net
+    monitor: Callable[[Any, Split], Mapping[str, float]] = lambda *_: {}
     augment: Callable[[Tensor, Tensor, Any, Generator], tuple[Tensor, Tensor]] = _same_samples
     augment_at: Callable[[Any, float], Any] = lambda hparams, _: hparams
     floor: Callable[[Splits], float] = constant_answer

@@ -117,7 +117,8 @@ def fit(
         if step == steps or step % steps_per_evaluation == 0:
             epoch = math.ceil(step / sampler.batches)
             val_means = evaluate(task, task.select_model(net, val), val)
-            metrics = EpochMetrics(epoch, *state.meter.means(), *val_means, lr)
+            other = task.monitor(net, val)
+            metrics = EpochMetrics(epoch, *state.meter.means(), *val_means, lr, other)
             _check_finite(metrics, hparams)
             state.record(metrics)
             yield metrics

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from experiments.tasks.task import Split, Task
 
 LATENCY_RUNS = 50
+NOT_NAMED = ("epoch", "other")  # of an evaluation's fields, those that are no metric
 EVAL_BATCH = 500  # samples at a time: large enough for speed, small enough for memory
 
 
@@ -26,6 +27,7 @@ class EpochMetrics:
             and smoothed as trained on, and over all nets of a bank.
         val_loss, val_accuracy: at the end of `epoch`, without smoothing, of `Task.select_model`.
         lr: of the epoch's last step.
+        other: what `Task.monitor` measures, by name.
     """
 
     epoch: int
@@ -34,6 +36,7 @@ class EpochMetrics:
     val_loss: float
     val_accuracy: float
     lr: float
+    other: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -42,7 +45,8 @@ class EpochMetrics:
 
     def named(self) -> dict[str, float]:
         """Return the metrics by name, without the epoch."""
-        return {name: value for name, value in asdict(self).items() if name != "epoch"}
+        own = {name: value for name, value in asdict(self).items() if name not in NOT_NAMED}
+        return {**own, **self.other}
 
 
 class Meter:
