@@ -131,9 +131,11 @@ def race() -> Lines:
     example, ratio = "the well-known example", "ratio (± over our seeds)"
     yield from _table(["to reach", "ours", "test accuracy", "training", example, ratio], rows)
     yield ""
-    yield f"{_source(result)}; an epoch of the example took"
-    yield f"{_seconds(result['reference_epoch_seconds'])} in the same run; how many it needs is"
-    yield f"from `{record.load('reference')['command']}`."
+    yield (
+        f"{_source(result)}; an epoch of the example took "
+        f"{_seconds(result['reference_epoch_seconds'])} in the same run; how many it needs is from "
+        f"`{record.load('reference')['command']}`."
+    )
 
 
 def details() -> Lines:

@@ -34,6 +34,7 @@ PAGE = (
 )
 EXCLUDED = (
     "experiments/core/mlflow_env.py",
+    "experiments/core/progress.py",
     "experiments/data/augment.py",
     "experiments/data/fitness.py",
     "experiments/data/hands.py",

@@ -126,7 +126,7 @@ MISTAKES = [
     ("compare models:/gate/1 models:/gate/9", "version-unknown", {"what": "models:/gate/9"}),
     ("compare models:/gate/1 models:/gate-onnx/1", "model-not-trained", {"what": "gate-onnx"}),
     ("promote models:/gate@nobody", "version-unknown", {"expected": HAS}),
-    ("promote models:/gate-onnx/1", "model-not-trained", {"expected": "gate or mnist"}),
+    ("promote models:/gate-onnx/1", "model-not-trained", {"expected": "gate or logic or mnist"}),
     ("rollback gait", "model-unknown", {"what": "gait", "found": MODELS}),
     ("rollback gate-onnx", "model-not-trained", {"what": "gate-onnx"}),
     ("history gait", "model-unknown", {"what": "gait"}),

@@ -127,6 +127,7 @@ READ_THE_FILES = {
     "serve/tabs/digit/build_index.py": "shows on the page which of them a served model misreads",
     "export/space.py": "copies a small part of MNIST",
     "export/page_assets.py": "takes ten of them as the page's examples",
+    "benchmarks/logic.py": "compares two circuits of the same votes, and times them",
     "benchmarks/reference.py": "measures the well-known example",
 }
 

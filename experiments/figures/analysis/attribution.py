@@ -14,7 +14,7 @@ from experiments.evaluation.arrays import Array, Images, Labels, Probabilities, 
 from models.cnn import DIGITS, DigitCNN
 
 WINDOW, STRIDE = 4, 2  # pixels, of the window that is set to background
-STEPS = 32  # of the integration path from an empty image to the digit
+STEPS = 64  # of the integration path from an empty image to the digit
 WINDOWS_PER_CALL = 32
 
 Maps = Float[Array, "N 28 28"]
