@@ -1,8 +1,11 @@
 """MLflow's store in every folder: moved, copied, or with a name that addresses cannot hold."""
 
+import os
 import shutil
 import sqlite3
+import subprocess
 import sys
+import sysconfig
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from experiments.core import paths, store_address
 from experiments.core.files import sha256_folder
+from experiments.core.paths import ROOT
 from experiments.registry import artifacts, versions
 from experiments.tracking import run_lock, runs, store
 from tests.expect import refused
@@ -175,3 +179,23 @@ def test_the_command_mlflow_finds_its_store(tmp_path: Path, monkeypatch) -> None
     monkeypatch.setattr(sys, "orig_argv", ["python", "train.py"])
     store_address.prepare(env := {})
     assert env == {}
+
+
+@pytest.mark.slow
+def test_libraries_lie_in_a_folder_with_a_percent_sign(tmp_path: Path) -> None:
+    """MLflow makes a store: Alembic would take the % of its migrations' folder for a reference."""
+    packages = tmp_path / "a%20b"
+    packages.symlink_to(sysconfig.get_path("purelib"))
+    code = (
+        "from experiments.core import store_address\n"
+        "store_address.prepare()\n"
+        "store_address.prepare()\n"
+        "import mlflow\n"
+        f"print(mlflow.__file__, mlflow.MlflowClient('sqlite:///{tmp_path}/mlflow.db')"
+        ".get_experiment('0').name)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(packages)}
+    line = [sys.executable, "-S", "-c", code]
+    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.split()[-1:] == ["Default"], done.stderr
+    assert "a%20b" in done.stdout

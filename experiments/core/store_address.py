@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import MutableMapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -56,6 +56,8 @@ def prepare(env: MutableMapping[str, str] = os.environ) -> None:
 
     MLflow encodes that path, and creates a folder "with%20space" next to "with space".
     """
+    if any("%" in path for path in sys.path):
+        _quote_migrations()
     words = [word for word in sys.orig_argv[1:] if word != "-m"]
     arguments = [os.path.basename(word) for word in words[:2]]  # noqa: PTH119
     if arguments[:1] != ["mlflow"]:
@@ -66,6 +68,22 @@ def prepare(env: MutableMapping[str, str] = os.environ) -> None:
     if arguments[1:] == ["run"]:
         warn_if_dead(env.get(VARIABLE, ""))
         _warn_if_deleted(store_file(env.get(VARIABLE) or "sqlite:///mlflow.db"), env)
+
+
+def _quote_migrations() -> None:
+    """Let MLflow make its tables from a folder with a %, which Alembic takes for a reference."""
+    with suppress(ImportError):
+        from alembic.config import Config
+
+        set_option = Config.set_main_option
+        if set_option.__name__ == "quoted":  # by the copy of this module in .venv
+            return
+
+        def quoted(self: Config, name: str, value: str) -> None:
+            is_path = name == "script_location"
+            set_option(self, name, value.replace("%", "%%") if is_path else value)
+
+        Config.set_main_option = quoted  # type: ignore[method-assign]
 
 
 def _warn_if_deleted(file: Path | None, env: MutableMapping[str, str]) -> None:
