@@ -190,6 +190,14 @@ def test_all_plots_of_optuna_are_drawn_of_a_search() -> None:
         assert figure.get_suptitle() and overlapping(figure) == [], name
         assert figure.get_size_inches()[0] <= 15, name
         assert any(axes.get_ylabel() for axes in figure.axes), name
+    small = [axes for axes in figures["search/rank"].axes if axes.get_xscale() == "log"]
+    assert small
+    for axes in small:  # its labels are few, and next to each other
+        boxes = [t.get_window_extent() for t in axes.get_xticklabels() if t.get_text()]
+        low, high = axes.bbox.x0 - 1, axes.bbox.x1 + 1
+        shown = [box for box in boxes if low < (box.x0 + box.x1) / 2 < high]
+        assert 1 <= len(shown) <= 4
+        assert not any(t.get_text() for t in axes.get_xticklabels(minor=True))
     (axes,) = figures["search/history"].axes
     values = axes.collections[0].get_offsets()[:, 1].tolist()
     assert values == pytest.approx([1, 0.1, 0.01, 1e-3, 1e-4])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import optuna
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     Plot = Callable[[], Axes | np.ndarray]
@@ -160,6 +161,20 @@ def _spec(
     return FigureSpec(f"search/{name}{suffix}", drawing, look, limit, core=name in CORE)
 
 
+def _label_decades(axis: Axis) -> None:
+    """Label few numbers of a small logarithmic axis, so that they do not overlap."""
+    from matplotlib.axis import XAxis
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    if axis.get_scale() == "log":
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 3) if high < 100 * low else (1,)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
+        if isinstance(axis, XAxis):
+            axis.set_tick_params(rotation=45)
+
+
 def draw(
     title: str,
     plot: Plot,
@@ -212,6 +227,9 @@ def draw(
             ax.set_yscale("log")
         if labels:
             ax.set(xlabel=labels[0], ylabel=labels[1])
+        if len(axes) > 1:
+            for axis in (ax.xaxis, ax.yaxis):
+                _label_decades(axis)
         legend = ax.get_legend()
         if legend and len(legend.get_texts()) > MAX_LEGEND:
             legend.remove()
