@@ -24,7 +24,9 @@ from tests.conftest import free_port, serving, write_digits
 from tests.expect import refused
 
 HOST = "somebody-gates.hf.space"
-MISSING = ("torch", "torchvision", "mlflow", "optuna", "matplotlib", "netron", "sqlalchemy")
+MISSING = (
+    "torch", "torchvision", "mlflow", "alembic", "optuna", "matplotlib", "netron", "sqlalchemy"
+)  # fmt: skip
 # As if they were not installed.
 ABSENT = f"""
 import sys
