@@ -40,6 +40,9 @@ from experiments.tasks.task import HeldOut, Split, Splits
 from serve.models import registry_query, registry_worker
 from tests import inprocess, iris
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # for processes that tests interrupt
+
 # What `trained` trains and exports: quick, with the few figures of figures=core.
 TRAINED_BY = (
     "mlflow run . -e train -P task=gate -P seed=7 -P figures=core",
