@@ -236,8 +236,8 @@ def test_other_seeds_are_thin_and_their_spread_is_in_the_title() -> None:
     mine, other = history(4), history(3, level=0.01)
     figure = training.curves([1, 2, 3, 4], mine, 4, [([1, 2, 3], other)])
     kept = 100 * np.array([max(mine["val_accuracy"]), max(other["val_accuracy"])])
-    told = [4, kept[0], 2, kept.mean(), kept.std(ddof=1)]  # epoch, % right; seeds, their spread
-    assert numbers(figure.get_suptitle()) == pytest.approx(told, abs=0.0051)
+    expected = [4, kept[0], 2, kept.mean(), kept.std(ddof=1)]  # epoch, % right; seeds, their spread
+    assert numbers(figure.get_suptitle()) == pytest.approx(expected, abs=0.0051)
     thin = [line for line in figure.axes[1].lines if line.get_linewidth() < 1]
     assert [list(line.get_ydata()) for line in thin] == [other["train_accuracy"]] * 2
     legend = figure.axes[0].get_legend().get_texts()

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from experiments.core.stats import softmax
+from experiments.figures import mnist
 from experiments.figures.analysis import circuits
 from experiments.figures.plots import circuits as plots
-from experiments.figures.plots import digits as digit_plots
 from experiments.figures.spec import Figures, FigureSpec, Trained
 from experiments.tasks.mnist import DIGITS, predict
 from experiments.tasks.task import Split
@@ -55,26 +55,14 @@ def figures(trained: Trained) -> Iterator[FigureSpec]:
         "Look for the distance of the two accuracies, and when it vanishes.",
         f"It cannot show differences below {1 / TRACKED:.1%}: {TRACKED} validation digits.",
     )
-    yield FigureSpec(
-        "decisions/predictions",
-        lambda: digit_plots.predictions(test.x, test.y, probabilities),
-        "Look for what only the hardest digits have: thick ink, broken or missing strokes.",
-        "It cannot show how common such digits are: half of those shown are the hardest.",
-        core=True,
-    )
+    yield mnist.predictions(test.x, test.y, probabilities)
     yield FigureSpec(
         "decisions/votes",
         lambda: plots.votes(image, label, layers, signals),
         "Look for how far the winner is ahead, and where the pixels of dissenting votes lie.",
         "It cannot show why a vote is cast; it is one digit.",
     )
-    yield FigureSpec(
-        "mistakes/confusion",
-        lambda: digit_plots.confusion(test.y, pred),
-        "Look for dark cells, and whether a pair is confused in both directions.",
-        "It cannot show which digits these are, nor whether one or two are more than chance.",
-        core=True,
-    )
+    yield mnist.confusion(test.y, pred)
 
 
 def _functions(trained: Trained) -> Figure:

@@ -101,21 +101,31 @@ def _network(digits: Digits) -> Iterator[FigureSpec]:
     )
 
 
-def _predictions(digits: Digits) -> Iterator[FigureSpec]:
-    yield FigureSpec(
+def predictions(x: np.ndarray, y: np.ndarray, probabilities: np.ndarray) -> FigureSpec:
+    """Return the figure of the first and the hardest digits."""
+    return FigureSpec(
         "decisions/predictions",
-        lambda: digit_plots.predictions(digits.x, digits.y, digits.probabilities),
+        lambda: digit_plots.predictions(x, y, probabilities),
         "Look for what only the hardest digits have: thick ink, broken or missing strokes.",
         "It cannot show how common such digits are: half of those shown are the hardest.",
         core=True,
     )
-    yield FigureSpec(
+
+
+def confusion(y: np.ndarray, pred: np.ndarray) -> FigureSpec:
+    """Return the figure of the confusion matrix."""
+    return FigureSpec(
         "mistakes/confusion",
-        lambda: digit_plots.confusion(digits.y, digits.pred),
+        lambda: digit_plots.confusion(y, pred),
         "Look for dark cells, and whether a pair is confused in both directions.",
         "It cannot show which digits these are, nor whether one or two are more than chance.",
         core=True,
     )
+
+
+def _predictions(digits: Digits) -> Iterator[FigureSpec]:
+    yield predictions(digits.x, digits.y, digits.probabilities)
+    yield confusion(digits.y, digits.pred)
     yield FigureSpec(
         "mistakes/pairs",
         lambda: _confused_pairs(digits),

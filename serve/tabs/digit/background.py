@@ -137,7 +137,8 @@ def _remove_specks(ink: np.ndarray, is_even: bool, sigma: float) -> np.ndarray:
 
 def _tiles(gray: np.ndarray) -> np.ndarray:
     """Return the means of square tiles, at most MAX_TILES along a side: float32 [h, w]."""
-    return np.asarray(Image.fromarray(gray).reduce(-(-max(gray.shape) // MAX_TILES)))
+    factor = segmentation.reduction(gray.shape, MAX_TILES)
+    return np.asarray(Image.fromarray(gray).reduce(factor))
 
 
 def _robust_std(values: np.ndarray) -> float:

@@ -4,6 +4,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from serve.tabs.digit import segmentation
+
 OPAQUE = 200  # of 255
 MIN_CONTRAST = 64  # of 255, between the opaque pixels of a picture of its own
 MIN_CONTRAST_FRACTION = 0.002  # of the opaque pixels that have it
@@ -44,7 +46,7 @@ def _along_contrast(picture: Image.Image) -> np.ndarray:
     rgb = np.asarray(picture)
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         return rgb[..., 0].astype(np.float32)
-    small = picture.reduce(-(-max(picture.size) // WORKING_SIDE_PX))
+    small = picture.reduce(segmentation.reduction(picture.size, WORKING_SIDE_PX))
     colours = np.asarray(small, np.float32)
     size = max(3, round(SHADE * max(small.size)))
     detail = colours - ndimage.uniform_filter(colours, (size, size, 0))

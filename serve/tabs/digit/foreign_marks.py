@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from serve.tabs.digit.segmentation import border, enlarge, max_pool
+from serve.tabs.digit.segmentation import border, enlarge, max_pool, reduction
 
 WORKING_SIDE_PX = 256  # of the longer side at which marks are looked for
 MIN_EXTENT = 0.18  # of the shorter side: a digit is as high or wide
@@ -35,7 +35,7 @@ def remove(ink: np.ndarray) -> np.ndarray:
 
 def _remove_frame(ink: np.ndarray) -> np.ndarray:
     """Return the ink without a thin rectangle around a digit."""
-    step = -(-max(ink.shape) // WORKING_SIDE_PX)
+    step = reduction(ink.shape, WORKING_SIDE_PX)
     parts, count = ndimage.label(max_pool(ink, step), EIGHT)
     if count < 2:
         return ink
@@ -69,7 +69,7 @@ def _strong_digit(ink: np.ndarray) -> np.ndarray | None:
 def _remove_lines(ink: np.ndarray) -> np.ndarray:
     """Return the ink without long straight thin lines through the whole sheet."""
     # 1. Find the lines of each direction at a reduced size.
-    step = -(-max(ink.shape) // WORKING_SIDE_PX)
+    step = reduction(ink.shape, WORKING_SIDE_PX)
     small = max_pool(ink, step)
     level, count_across = _lines(small > 0)
     upright, count_down = _lines(small.T > 0)

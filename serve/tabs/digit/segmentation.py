@@ -6,6 +6,8 @@ on composites of them. What they leave open, `inference` decides by the network.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,7 +86,7 @@ class Segments:
 def split(drawing: np.ndarray) -> Segments:
     """Find the digits in a drawing, uint8 [H, W], white ink (255) on black (0)."""
     # 1. Reduce the drawing, connect a dotted line, and find the connected parts.
-    step = -(-max(drawing.shape) // WORKING_SIDE_PX)
+    step = reduction(drawing.shape, WORKING_SIDE_PX)
     small = max_pool(drawing, step)
     labels, count = ndimage.label(small > MIN_INK, EIGHT)
     if count >= MANY_DOTS and (radius := _dot_gap(labels)):
@@ -129,6 +131,11 @@ def crop(drawing: np.ndarray) -> np.ndarray:
     """Return `drawing`, [H, W], cropped to its ink."""
     rows, columns = (np.flatnonzero(drawing.any(axis)) for axis in (1, 0))
     return drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def reduction(size: Sequence[int], side: int) -> int:
+    """Return the least whole factor by which `size` is reduced to at most `side` pixels a side."""
+    return math.ceil(max(size) / side)
 
 
 def max_pool(drawing: np.ndarray, step: int) -> np.ndarray:

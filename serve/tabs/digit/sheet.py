@@ -36,7 +36,7 @@ def find(gray: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     Returns:
         Pairs of slices of rows and columns, and bool of their shape.
     """
-    step = -(-max(gray.shape) // WORKING_SIDE_PX)
+    step = segmentation.reduction(gray.shape, WORKING_SIDE_PX)
     small = np.asarray(Image.fromarray(gray).reduce(step))
     dark, light = _two_levels(small)
     if light - dark < MIN_LEVELS:
