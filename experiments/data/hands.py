@@ -236,13 +236,16 @@ def outliers(count: int, seed: int, hand: Hand = CAREFUL) -> Bytes:
     return _of_table(pen_shapes.LETTERS | pen_shapes.SIGNS, count, seed, hand)[0]
 
 
+_shapes = cache(Shapes)
+
+
 def _of_table(
     table: Mapping[str, Sequence[str]], count: int, seed: int, hand: Hand
 ) -> tuple[Bytes, Int64[Tensor, " batch"]]:
     """Return drawings of a table's shapes, equally many of each key, and the keys' numbers."""
     generator = Generator().manual_seed(seed)
-    texts = [text for shapes in table.values() for text in shapes]
+    texts = tuple(text for shapes in table.values() for text in shapes)
     key = torch.tensor([i for i, shapes in enumerate(table.values()) for _ in shapes])
     weights = 1 / key.bincount()[key].float()
     which = torch.multinomial(weights, count, replacement=True, generator=generator)
-    return draw(Shapes(texts), which, generator, hand), key[which]
+    return draw(_shapes(texts), which, generator, hand), key[which]

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
 from torch import Generator, Tensor, nn
 
 from experiments.core.errors import UserError
 from experiments.tasks.task import Hparams, Split, Splits, Task
+from experiments.training.batches import Batch, BatchSampler, ahead
 from experiments.training.device import autocast
 from experiments.training.metrics import EpochMetrics, Meter, evaluate
 from experiments.training.optim import Optimizer
@@ -88,7 +88,8 @@ def fit(
     sampler = BatchSampler(len(train.x), hparams.batch_size, seeds(seed).order)
     steps = max(1, round(hparams.epochs * sampler.batches))
     steps_per_evaluation = hparams.eval_every * sampler.batches
-    state = TrainState(net, Optimizer(net, hparams, steps), sampler, seeds(seed).augmentation)
+    augmentation = Generator().manual_seed(seeds(seed).augmentation)
+    state = TrainState(net, Optimizer(net, hparams, steps), sampler, augmentation)
     if resume is not None:
         state.restore(resume)
     yield from state.history
@@ -96,11 +97,17 @@ def fit(
         watch(0, steps)
 
     device = train.x.device
-    for step in range(state.optimizer.done + 1, steps + 1):
-        # forward pass of the next batch, augmented
-        batch = next(sampler).to(device)
+
+    def make(step: int) -> Batch:
+        rows = next(sampler).to(device)
         now = task.augment_at(hparams, (step - 1) / steps)
-        x, y = task.augment(train.x[batch], train.y[batch], now, state.augmentation)
+        x, y = task.augment(train.x[rows], train.y[rows], now, augmentation)
+        return Batch(x, y, {"order": sampler.state(), "augmentation": augmentation.get_state()})
+
+    first = state.optimizer.done + 1
+    for step, (x, y, random) in enumerate(ahead(make, first, steps), first):
+        # forward pass of the next batch
+        state.random = random
         net.train()
         with autocast(device, precision):
             logits = net(x).float()
@@ -137,45 +144,15 @@ def _check_finite(metrics: EpochMetrics, hparams: Hparams) -> None:
         )
 
 
-class BatchSampler:
-    """Endless batches of indices; each epoch has a new order.
-
-    A last batch of a single sample is left out: batch normalisation needs two.
-    """
-
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        self.count, self.batch_size = count, batch_size
-        self.batches = max(1, (count + batch_size - 2) // batch_size)
-        self.generator = Generator().manual_seed(seed)
-        self.before = self.generator.get_state()  # before the present epoch was drawn
-        self.remaining: list[Tensor] = []  # batches of the present epoch
-
-    def __next__(self) -> Int64[Tensor, " batch"]:
-        if not self.remaining:
-            self.before = self.generator.get_state()
-            indices = torch.randperm(self.count, generator=self.generator)
-            self.remaining = list(indices.split(self.batch_size)[: self.batches])
-        return self.remaining.pop(0)
-
-    def state(self) -> UInt8[Tensor, " bytes"]:
-        """Return what `restore` needs: the generator before the present epoch was drawn."""
-        return self.before if self.remaining else self.generator.get_state()
-
-    def restore(self, state: UInt8[Tensor, " bytes"], done: int) -> None:
-        """Continue after `done` batches, counted over all epochs."""
-        self.generator.set_state(state)
-        for _ in range(done % self.batches):
-            next(self)
-
-
 class TrainState:
     """All that changes during a training."""
 
     def __init__(
-        self, net: nn.Module, optimizer: Optimizer, sampler: BatchSampler, augmentation_seed: int
+        self, net: nn.Module, optimizer: Optimizer, sampler: BatchSampler, augmentation: Generator
     ) -> None:
-        self.net, self.optimizer, self.sampler = net, optimizer, sampler
-        self.augmentation = Generator().manual_seed(augmentation_seed)
+        self.net, self.optimizer = net, optimizer
+        self.sampler, self.augmentation = sampler, augmentation  # ahead of the network
+        self.random: dict[str, Tensor] = {}  # their states after the present step's batch
         self.meter = Meter()
         self.history: list[EpochMetrics] = []
         self.best = net.state_dict()  # the best epoch's weights; before the first, the net's own
@@ -188,8 +165,8 @@ class TrainState:
         self.meter = Meter()
 
     def state(self) -> State:
-        """Return the whole state; its tensors are not copies."""
-        tensors = {"order": self.sampler.state(), "augmentation": self.augmentation.get_state()}
+        """Return the whole state after a step; its tensors are not copies."""
+        tensors = dict(self.random)
         parts = {
             "net": self.net.state_dict(),
             "best": self.best if self.history else {},
