@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from experiments import tasks
 from experiments.data.augment import random_affine
 from experiments.tasks.task import Hparams, Split, Splits
 from experiments.training import optim
+from experiments.training.batches import AHEAD, Batch, ahead
 from experiments.training.device import choose_device, choose_precision, to_device
 from experiments.training.loop import DivergedError, fit, initialise, seeds
 from experiments.training.metrics import EpochMetrics
@@ -276,3 +278,32 @@ def test_bf16_learns_too(small: Small) -> None:
     history = list(fit(task, net, train, train, hparams, precision="bf16"))
     assert history[-1].train_accuracy > 0.9 > history[0].train_accuracy
     assert all(p.dtype == torch.float32 for p in net.parameters())
+
+
+def test_batches_are_made_in_order_a_few_ahead_by_one_thread() -> None:
+    made: list[int] = []
+    threads = set()
+
+    def make(step: int) -> Batch:
+        made.append(step)
+        threads.add(threading.get_ident())
+        return Batch(torch.tensor(step), torch.tensor(-step), {})
+
+    last = 3 * AHEAD
+    for step, batch in enumerate(ahead(make, 2, last), 2):
+        assert batch.x == step == -batch.y
+        assert len(made) <= step - 1 + AHEAD
+    assert step == last and made == list(range(2, last + 1))
+    assert len(threads) == 1 and threading.get_ident() not in threads
+
+
+def test_an_error_of_the_augmentation_ends_the_training() -> None:
+    def make(step: int) -> Batch:
+        if step == 2:
+            raise RuntimeError("no batch")
+        return Batch(torch.tensor(step), torch.tensor(step), {})
+
+    batches = ahead(make, 1, 9)
+    assert next(batches).x == 1
+    with pytest.raises(RuntimeError, match="no batch"):
+        next(batches)

@@ -15,6 +15,7 @@ from experiments.evaluation.evaluation import Evaluation, EvaluationResult, Metr
 from experiments.evaluation.robustness import Details, EvalSet
 from experiments.tasks.mnist import DIGITS, outputs
 from experiments.tasks.task import Split, Splits
+from experiments.training import threads
 
 REJECTED = 0.007  # fraction of the digits below the threshold of the score
 CALIBRATION_SEED, VALIDATION_SEED = 1, 2  # of drawn digits; training has other seeds
@@ -55,7 +56,8 @@ def calibrate(
     """
     images, y = fit.x.cpu().numpy(), fit.y.cpu().numpy()
     if canonical:
-        drawn, labels = hands.digits(len(y), CALIBRATION_SEED, READER)
+        asked = ((len(y), CALIBRATION_SEED), (len(judge.y), VALIDATION_SEED))
+        (drawn, labels), (judged, _) = threads.mapped(lambda a: hands.digits(*a, READER), asked)
         images, y = np.concatenate([images, drawn.numpy()]), np.concatenate([y, labels.numpy()])
     net.get_buffer("temperature").fill_(1)
     model = robustness.predictor(outputs, net)
@@ -66,10 +68,8 @@ def calibrate(
     rejected = model(judge.x.cpu().numpy())["score"] < threshold
     facts[calibration.FALSE_REJECT_RATE] = float(rejected.mean())
     if canonical:
-        drawn, _ = hands.digits(len(judge.y), VALIDATION_SEED, READER)
-        facts[calibration.DRAWN_REJECT_RATE] = float(
-            (model(drawn.numpy())["score"] < threshold).mean()
-        )
+        rejected = model(judged.numpy())["score"] < threshold
+        facts[calibration.DRAWN_REJECT_RATE] = float(rejected.mean())
     return facts
 
 

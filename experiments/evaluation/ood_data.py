@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from experiments.core.errors import DataError
 from experiments.core.paths import DRAWINGS
 from experiments.data import idx, strokes
 from experiments.evaluation.corruptions import SIDE, Bytes
+from experiments.training import threads
 from models.canvas import Canvas
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -78,11 +80,12 @@ def fashion(test: bool) -> Bytes | None:
 def draw(drawings: Sequence[strokes.Drawing], pens: Sequence[int]) -> Bytes:
     """Return drawings, each with the next of the pens, preprocessed as on the page."""
     canvas = Canvas()
-    images = []
-    for index, drawing in enumerate(drawings):
-        ink = strokes.render(drawing, pens[index % len(pens)])
-        images.append(canvas(torch.from_numpy(ink))[0])
-    return torch.cat(images)
+
+    def image(pair: tuple[strokes.Drawing, int]) -> Tensor:
+        image: Tensor = canvas(torch.from_numpy(strokes.render(*pair)))[0]
+        return image
+
+    return torch.cat(threads.mapped(image, zip(drawings, cycle(pens), strict=False)))
 
 
 def _bytes(x: Tensor) -> Bytes:

@@ -20,6 +20,7 @@ from experiments.evaluation import calibration, ood_data
 from experiments.evaluation.arrays import Array, Images, Labels, Mask, SomeImages, Vector
 from experiments.evaluation.calibration import Reliability
 from experiments.evaluation.corruptions import CORRUPTIONS, corrupted
+from experiments.training import threads
 from experiments.training.metrics import EVAL_BATCH
 
 Outputs = Mapping[str, np.ndarray]  # probabilities, float [N, 10], and score, float [N]
@@ -173,19 +174,19 @@ def evaluate(model: Predictor, eval_set: EvalSet, threshold: float) -> Robustnes
     scores = outputs["score"]
 
     accuracy, accepted, misclassified = {}, {}, []
-    for kind, images in eval_set.corrupted.items():
-        corrupt = model(images)
+    answers = threads.mapped(model, eval_set.corrupted.values())
+    for (kind, images), corrupt in zip(eval_set.corrupted.items(), answers, strict=True):
         y = eval_set.y[: len(images)]
         accuracy[kind] = float(_correct(corrupt, y).mean())
         accepted[kind] = float((corrupt["score"] >= threshold).mean())
         misclassified += _worst_mistake(kind, images, y, corrupt)
 
-    drawn = [model(images) for images in eval_set.drawings.values()]
+    drawn = threads.mapped(model, eval_set.drawings.values())
     correct = np.stack([_correct(each, eval_set.drawings_y) for each in drawn], 1)  # [N, pens]
 
     ood = {}
-    for kind, images in eval_set.ood.items():
-        other = model(images)["score"]
+    answers = threads.mapped(model, eval_set.ood.values())
+    for kind, other in zip(eval_set.ood, (each["score"] for each in answers), strict=True):
         auroc = calibration.auroc(scores, other)
         ood[kind] = OODResult(other, auroc, float((other < threshold).mean()))
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -19,12 +21,23 @@ from experiments.core.paths import THREADS
 ROUNDS, STEPS = 3, 2  # of each number, in turn, so that other load meets all alike
 MIN_GAIN = 0.1  # of the time, or the smaller number is taken
 AVAILABLE = torch.get_num_threads()  # before anything is set
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 def candidates(available: int) -> list[int]:
     """Return the powers of two below `available`, and `available`."""
     powers = [2**power for power in range(available.bit_length())]
     return [*(threads for threads in powers if threads < available), available]
+
+
+def mapped(function: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
+    """Return `function` of each item, computed at once as far as the processors suffice.
+
+    The function's own operations have the number of threads that was chosen.
+    """
+    with ThreadPoolExecutor(max(1, AVAILABLE // torch.get_num_threads())) as pool:
+        return list(pool.map(function, items))
 
 
 def choose(step: Callable[[], object], folder: Path | None) -> int:
