@@ -170,6 +170,7 @@ def start(store: "ModelStore", config: PageConfig) -> "gradio.Blocks":
     from starlette.routing import Mount
 
     from serve import layout
+    from serve.look import theme
     from serve.web import api, gradio_patches, limits, middleware
     from serve.web.metrics import Metrics
     from serve.web.server import PageServer
@@ -190,7 +191,6 @@ def start(store: "ModelStore", config: PageConfig) -> "gradio.Blocks":
         middleware=middleware.middleware(metrics, names, config.auth, framers, config.root_path),
         exception_handlers=api.HANDLERS,
     )
-    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
     gr.mount_gradio_app(  # what is not named here would follow the environment
         app,
         page,
@@ -199,7 +199,7 @@ def start(store: "ModelStore", config: PageConfig) -> "gradio.Blocks":
         server_port=config.port,
         root_path=config.root_path,
         app_kwargs={"exception_handlers": api.HANDLERS},
-        theme=gr.themes.Default(primary_hue="blue", **fonts),
+        theme=theme.theme(),
         css=layout.looks(),
         js=layout.behaviour(),
         footer_links=[],

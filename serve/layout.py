@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from serve.look import header, icons
 from serve.models.store import ModelStore
 from serve.strings import layout as texts
 from serve.strings import model as models
@@ -17,7 +18,14 @@ from serve.web import api
 from serve.web.gradio_patches import QUIET
 
 HERE = Path(__file__).parent
-STYLES = ("page.css", "tabs/digit/activations.css", "tabs/model/model.css")
+STYLES = (
+    "look/tokens.css",
+    "look/controls.css",
+    "page.css",
+    "tabs/digit/digit.css",
+    "tabs/digit/activations.css",
+    "tabs/model/model.css",
+)
 MAX_UPLOAD_AGE_S = 3600
 
 
@@ -28,17 +36,19 @@ def build(store: ModelStore, corrections: Path | None = None) -> gr.Blocks:
         store: the models.
         corrections: folder to save them in; None offers none.
     """
-    with gr.Blocks(title=texts.TITLE, delete_cache=(MAX_UPLOAD_AGE_S, MAX_UPLOAD_AGE_S)) as page:
-        gr.Markdown(f"# {texts.TITLE}\n{texts.LEAD}")
+    age = (MAX_UPLOAD_AGE_S, MAX_UPLOAD_AGE_S)
+    with gr.Blocks(title=texts.TITLE, delete_cache=age, fill_width=True) as page:
         dropdowns = {task: _dropdown(store, task) for task in store.tasks}
-        with gr.Tab(texts.DIGIT, id="mnist"):
-            _note(store, "mnist", dropdowns["mnist"])
-            pad, digits = digit_tab.build(store, dropdowns["mnist"], corrections)
-        with gr.Tab(texts.GATE, id="gate"):
-            _note(store, "gate", dropdowns["gate"])
-            gates = gate_tab.build(store, dropdowns["gate"])
-        with gr.Tab(texts.MODEL, id="model") as tab:
-            model_tab.build(store, dropdowns, pad, tab, {"mnist": digits, "gate": gates})
+        header.build(store, list(dropdowns.values()))
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
+            with gr.Tab(texts.DIGIT, id="mnist"):
+                _note(store, "mnist", dropdowns["mnist"])
+                pad, digits = digit_tab.build(store, dropdowns["mnist"], corrections)
+            with gr.Tab(texts.GATE, id="gate"):
+                _note(store, "gate", dropdowns["gate"])
+                gates = gate_tab.build(store, dropdowns["gate"])
+            with gr.Tab(texts.MODEL, id="model") as tab:
+                model_tab.build(store, dropdowns, pad, tab, {"mnist": digits, "gate": gates})
         api.build(store)
         for task in store.tasks:
             if task not in store.defaults:  # a model may have been registered since
@@ -57,7 +67,7 @@ def behaviour() -> str:
 
 def looks() -> str:
     """Return the page's CSS."""
-    return "\n".join((HERE / name).read_text("utf-8") for name in STYLES)
+    return "\n".join([icons.css(), *((HERE / name).read_text("utf-8") for name in STYLES)])
 
 
 def _dropdown(store: ModelStore, task: str) -> gr.Dropdown:

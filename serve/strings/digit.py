@@ -26,18 +26,18 @@ PAD = {
 EMPTY = "Draw a digit to see the prediction."
 BLANK = "This picture is <b>blank</b>: it has no strokes."
 TOO_SMALL = "This drawing is <b>too small</b> for a digit; draw it larger."
-ANSWER = "Prediction: <b>{pred}</b>, probability {prob}"
-REFUSED = f"Prediction: <b>{NO_DIGIT}</b>; the most probable digit is {{pred}}"
-NUMBER = "Predicted number: <b>{number}</b>"
+ANSWER = "Prediction <b>{pred}</b> probability {prob}"
+REFUSED = f"Prediction <b>{NO_DIGIT}</b> the most probable digit is {{pred}}"
+NUMBER = "Predicted number <b>{number}</b>"
 UNKNOWN = "?"  # in place of a digit that is refused
 MARKS = {"point": "a point", "dash": "a dash", "line": "a line below"}
 UNREAD = "Not read, because it is no digit: {marks}."
 FOCUS = "The bars and the view below show the least certain digit, number {number} from the left."
 BARS = "Calibrated probability of each digit: {probs}"
-MODEL = "Model: {title}"
-SCORE = (
-    "Score {score:.2f}: the log-odds of a digit against no digit. A drawing with a score below "
-    "{threshold:.2f} is refused as no digit."
+SCORE = "Score <b>{score:.2f}</b>, refused below {threshold:.2f}"
+SCORE_MEANING = (
+    "The score is the log-odds of a digit against no digit. A drawing with a score below the "
+    "threshold is refused as no digit."
 )
 FALSE_REJECT_RATE = " It refuses {rate:.1%} of MNIST's validation digits."
 DRAWN_REJECT_RATE = " It refuses {rate:.1%} of digits that simulated hands drew."
@@ -67,6 +67,7 @@ ONE_BACKEND = (
 # Examples and mistakes
 EXAMPLES = "Examples from MNIST's test set"
 EXAMPLE = "Example: test digit {label}"
+CORRECTION = "Correct this prediction"
 MISTAKES = "Show this model's worst mistakes on the test set"
 
 # Feedback

@@ -1,9 +1,14 @@
 """The page around the tabs."""
 
 TITLE = "Gates and digits"
-LEAD = "Small neural networks for logic gates and handwritten digits, and views into them."
 DIGIT, GATE, MODEL = "Digit", "Gate", "Model"
+SERVED_MODEL = "Served model"
+SERVED = "Served models"
+SWITCHES = "Appearance"
+SWITCH = (  # name, label, explanation
+    ("projector", "Large type", "Larger type, for a projector"),
+    ("dark", "Dark", "Dark background"),
+)
 SERVING = "Serving {title}."
 IGNORED = "Ignored from the environment: {names}. The options of serve/app.py decide."
 OPEN = "Open {url} (stop with Ctrl-C)"
-SERVED_MODEL = "Served model"

@@ -44,12 +44,11 @@ def prediction(result: Prediction) -> str:
     scores = result.outputs.get("score")
     parts = [
         head,
-        note,
         bars(predictor.labels, probs, refused=is_refused),
         score(None if scores is None else float(scores[focus]), predictor.facts),
-        _html("paragraph", texts.MODEL.format(title=predictor.title), kind="by"),
+        note,
     ]
-    return "".join(parts)
+    return _html("prediction", parts)
 
 
 def no_prediction(message: str, labels: Sequence[str], state: str) -> str:
@@ -59,7 +58,7 @@ def no_prediction(message: str, labels: Sequence[str], state: str) -> str:
         message: of `fill` if it has tags.
         state: empty, blank, too-small, or the code of an error; for programs.
     """
-    return _html("answer", message, state) + bars(labels, None)
+    return _html("prediction", [_html("answer", message, state), bars(labels, None)])
 
 
 def number(result: Prediction) -> str:
@@ -92,13 +91,14 @@ def score(value: float | None, facts: Facts) -> str:
     if value is None or "score_threshold" not in facts:
         return _html("paragraph", texts.NO_SCORE, kind="score")
     threshold = facts["score_threshold"]
-    text = texts.SCORE.format(score=value, threshold=threshold)
+    more = texts.SCORE_MEANING
     if FALSE_REJECT_RATE in facts:
-        text += texts.FALSE_REJECT_RATE.format(rate=facts[FALSE_REJECT_RATE])
+        more += texts.FALSE_REJECT_RATE.format(rate=facts[FALSE_REJECT_RATE])
     if DRAWN_REJECT_RATE in facts:
-        text += texts.DRAWN_REJECT_RATE.format(rate=facts[DRAWN_REJECT_RATE])
+        more += texts.DRAWN_REJECT_RATE.format(rate=facts[DRAWN_REJECT_RATE])
     position = min(max((value - threshold + SCORE_RANGE) / (2 * SCORE_RANGE), 0), 1)
-    return _html("score", text, "below" if value < threshold else "above", position)
+    text = fill(texts.SCORE, score=value, threshold=threshold)
+    return _html("score", text, more, "below" if value < threshold else "above", position)
 
 
 def backends(rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:

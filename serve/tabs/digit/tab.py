@@ -42,24 +42,32 @@ def build(
     Returns:
         The pad, and the events to repeat when another model is open.
     """
-    with gr.Row():
-        with gr.Column(min_width=320):
+    with gr.Row(elem_id="digit-stage"):
+        with gr.Column(elem_id="digit-draw"):
             pad = gr.HTML(
                 html_template=_pad_template(),
                 js_on_load=(HERE / "pad.js").read_text("utf-8"),
                 elem_id="pad",
             )
-        with gr.Column(min_width=320):
+            gr.HTML(f"<h3>{texts.EXAMPLES}</h3>{_examples()}", elem_id="digit-examples")
+        with gr.Column(elem_id="digit-read"):
             answer = gr.HTML(
                 markup.no_prediction(fill(texts.EMPTY), DIGITS, "empty"), elem_id="digit-answer"
             )
             if corrections is not None:
                 _build_feedback(store, model, pad, corrections)
-    view = gr.Radio(_view_choices(store), value="input", label=texts.VIEW, elem_id="digit-view")
+    with gr.Row(elem_id="digit-network"):
+        pass
+    view = gr.Radio(
+        _view_choices(store),
+        value="input",
+        label=texts.VIEW,
+        elem_id="digit-view",
+        elem_classes="glyphs",
+    )
     output = gr.HTML(f"<p>{texts.VIEW_EMPTY}</p>", elem_id="digit-view-output")
     view_timer = gr.Timer(1, active=False)  # ticks while the view waits for the neighbour index
-    gr.HTML(f"<h3>{texts.EXAMPLES}</h3>{_examples()}", elem_id="digit-examples")
-    list_mistakes = gr.Button(texts.MISTAKES, size="sm")
+    list_mistakes = gr.Button(texts.MISTAKES, size="sm", elem_classes="glyph glyph-mistakes")
     mistakes = gr.HTML(elem_id="digit-mistakes")
     mistakes_timer = gr.Timer(1, active=False)
 
@@ -126,7 +134,7 @@ def render_view(store: ModelStore, value: Pad, key: str, name: str) -> View:
 
 
 def _build_feedback(store: ModelStore, model: gr.Dropdown, pad: gr.HTML, corrections: Path) -> None:
-    with gr.Group():
+    with gr.Accordion(texts.CORRECTION, open=False, elem_id="digit-correction"):
         label = gr.Radio([*DIGITS, NO_DIGIT], label=texts.CORRECT_LABEL, elem_id="digit-label")
         save = gr.Button(texts.SAVE, size="sm", elem_id="digit-save")
     saved = gr.HTML(elem_id="digit-saved")

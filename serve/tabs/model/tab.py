@@ -68,16 +68,20 @@ class _TaskPanel:
     ) -> None:
         default = self.store.defaults.get(self.task)
         served = gr.State(default)  # the last key that could be opened
-        with gr.Row(equal_height=False):
+        with gr.Row(elem_classes="model-bar"):
             self.chosen.render()
-            refresh = gr.Button(say.REFRESH, scale=0, min_width=220)
+            refresh = gr.Button(say.REFRESH, elem_classes="glyph glyph-refresh")
+            self._build_netron()
         message = gr.HTML(elem_id=f"model-message-{self.task}")
         registry = gr.HTML(elem_id=f"model-registry-{self.task}")
-        facts = gr.HTML(self._facts(default), elem_id=f"model-facts-{self.task}")
-        self._build_netron()
-        if self.task == DRAWN:
-            after = [*after, self._build_comparison(pad, tabs)]
-        details = self._build_details()
+        with gr.Row(elem_classes="model-columns"):
+            with gr.Column(elem_classes="card"):
+                facts = gr.HTML(self._facts(default), elem_id=f"model-facts-{self.task}")
+            with gr.Column():
+                if self.task == DRAWN:
+                    after = [*after, self._build_comparison(pad, tabs)]
+                plots = self._build_curves()
+        details = [*plots, *self._build_architecture()]
         outputs = [self.chosen, served, facts, registry]
         for event, text, act, inputs in (
             (self.chosen.input, say.OPENING, self._choose, [self.chosen, served]),
@@ -165,7 +169,7 @@ class _TaskPanel:
     def _build_netron(self) -> None:
         """Offer Netron if the browser is on this machine, as its address requires."""
         available = self.store.local and find_spec("netron") is not None
-        button = gr.Button(say.NETRON, visible=available)
+        button = gr.Button(say.NETRON, visible=available, elem_classes="glyph glyph-netron")
         link = gr.HTML(visible=available, elem_id=f"model-netron-{self.task}")
 
         def show(key: str) -> str:
@@ -181,16 +185,21 @@ class _TaskPanel:
 
     # ---- Curves, architecture and card
 
-    def _build_details(self) -> list[gr.components.Component]:
-        gr.Markdown(f"### {say.CURVES}")
-        with gr.Row(elem_id=f"model-curves-{self.task}"):
-            plots = curves.plots()
-        note = gr.HTML(paragraph(say.WAITING))
-        gr.Markdown(f"### {say.PICTURE}")
-        picture = gr.HTML(elem_id=f"model-picture-{self.task}")
-        with gr.Accordion(say.CARD, open=False):
-            card = gr.Markdown(elem_id=f"model-card-{self.task}", elem_classes="card")
-        return [*plots, note, picture, card]
+    def _build_curves(self) -> list[gr.components.Component]:
+        with gr.Column(elem_classes="card"):
+            gr.HTML(f"<h2>{say.CURVES}</h2>")
+            with gr.Row(elem_id=f"model-curves-{self.task}"):
+                plots = curves.plots()
+            note = gr.HTML(paragraph(say.WAITING))
+        return [*plots, note]
+
+    def _build_architecture(self) -> list[gr.components.Component]:
+        with gr.Column(elem_classes="card"):
+            gr.HTML(f"<h2>{say.PICTURE}</h2>")
+            picture = gr.HTML(elem_id=f"model-picture-{self.task}")
+        with gr.Accordion(say.CARD, open=False, elem_classes="card"):
+            card = gr.Markdown(elem_id=f"model-card-{self.task}", elem_classes="model-card")
+        return [picture, card]
 
     def _details(self, key: str) -> tuple[Update, ...]:
         """Return the components' values; what is missing is replaced by its error message."""
@@ -215,7 +224,8 @@ class _TaskPanel:
 
     def _build_comparison(self, pad: gr.components.Component, tabs: Sequence[gr.Tab]) -> Event:
         """Build the comparison; return the event that updates it."""
-        with gr.Accordion(say.COMPARE, open=True):
+        with gr.Column(elem_classes="card"):
+            gr.HTML(f"<h2>{say.COMPARE}</h2>")
             other = gr.Dropdown(
                 self.store.choices(self.task),
                 value=None,
