@@ -212,6 +212,8 @@ def test_radio_buttons_are_one_stop_with_arrow_keys(page: Page) -> None:
     for part in (".maps", ".occlusion"):
         page.keyboard.press("ArrowRight")
         expect(page.locator(f"#digit-view-output {part}")).to_be_visible()
+    page.get_by_role("button", name=texts.CORRECTION).click()
+    expect(page.locator("#digit-label")).to_be_visible()
     names = "all => [...new Set(all.map(radio => radio.name))]"
     for group in ("digit-view", "digit-label"):
         assert page.locator(f"#{group} input[type=radio]").evaluate_all(names) == [group]
@@ -221,6 +223,7 @@ def test_a_correction_is_saved_once(page: Page, folder: Path) -> None:
     save, message = page.locator("#digit-save"), page.locator("#digit-saved")
     draw(page, SEVEN)
     predicts(page, "7")
+    page.get_by_role("button", name=texts.CORRECTION).click()
     page.locator("#digit-label").get_by_label("1", exact=True).check()
     save.click()
     expect(message).to_have_text(texts.SAVED.format(pred="7", label="1", count=1))
