@@ -74,6 +74,9 @@ REFUSALS = {
     "graph-unsuitable": Refusal(
         400, "{model}", "a bank of one-hidden-layer networks", "Choose another, or train one here."
     ),
+    "layers-unreadable": Refusal(
+        400, "{model}", "a chain of convolutions and linear layers", "Choose another to see it."
+    ),
     "mnist-mismatch": Refusal(
         400,
         "training digits",

@@ -14,26 +14,6 @@ SIZE = "{width} × {height} pixels"
 NUMBER = "Predicted number: {number}"
 PART_ALT = "digit {position} of {count}, as the network's input"
 
-# Feature maps
-LAYERS = {
-    "convolution": "Convolution {number}",
-    "activation": "Activation {number} ({function})",
-    "hidden": "Hidden layer",
-    "outputs": "Logits of the eleven classes",
-}
-CHANNELS = "{count} channels of {width} × {height}"
-UNITS = "{count} units"
-LAYER_ALT = "{title}: {shape}, from {low:.1f} to {high:.1f}"
-MAPS = (
-    "The output of each layer, from the first to the last. Orange is positive, white zero, blue "
-    "negative; each layer has its own scale."
-)
-LIMIT = "full colour: ±{limit:.1f}"
-LOGITS = (
-    "One logit for each digit, and one for no digit. The score compares the ten with the last one; "
-    "below its threshold the drawing is refused."
-)
-
 # Occlusion map
 OCCLUSION = (
     "A patch of 5 × 5 pixels is erased at each position. The colour shows how much the log-odds of "

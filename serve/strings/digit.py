@@ -47,7 +47,6 @@ NO_SCORE = "This model has no score that tells digits from other drawings."
 VIEW = "View"
 VIEWS = {
     "input": "Network input",
-    "maps": "Feature maps",
     "occlusion": "Occlusion map",
     "neighbors": "Nearest training digits",
     "backends": "Backends compared",

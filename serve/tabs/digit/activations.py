@@ -1,54 +1,34 @@
-"""The values inside a digit graph: its convolutions, activations, hidden layer and outputs.
+"""The values inside a digit graph: its blocks for one image, and its hidden layer for many.
 
-Layers are found by the names that `export/node_names.py` gives. onnx is imported with the first
-graph, not when the page starts.
+onnx is imported with the first graph, not when the page starts.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from serve.backends.onnx_backend import open_session
-from serve.strings import activations as texts
-
-if TYPE_CHECKING:
-    import onnx
+from serve.tabs.digit.network import blocks
+from serve.tabs.digit.network.paths import Activity
 
 IMAGE, PROBABILITIES = "image", "probabilities"  # input and output of the graph
-CALIBRATED = "div_temperature"  # the logits divided by the temperature
-KINDS = {"convolution": re.compile(r"conv\d*"), "activation": re.compile(r"(relu|gelu|silu)\d*")}
-
-
-@dataclass(frozen=True)
-class Layer:
-    """The output of one layer for one image.
-
-    Attributes:
-        name: of the value in the graph, such as conv1.
-        title: such as "Convolution 1".
-        values: float32 [C, H, W] of channels, or [U] of units.
-    """
-
-    name: str
-    title: str
-    values: np.ndarray
+CACHE_SIZE = 2  # graphs; each takes 15 MB
 
 
 class ActivationModel:
-    """A session of a graph that also returns the outputs of its layers.
+    """A session of a graph that also returns the values of its blocks.
 
     Args:
         graph: bytes of an ONNX file with the input `image`, uint8 [batch, 28, 28].
 
     Attributes:
         metadata: of the graph.
+        blocks: the chain of its layers; empty if it is none.
+        mean: of the pixels, which the graph subtracts.
+        std: by which it divides.
     """
 
     def __init__(self, graph: bytes) -> None:
@@ -56,27 +36,36 @@ class ActivationModel:
 
         model = onnx.load_model_from_string(graph)
         self.metadata = {entry.key: entry.value for entry in model.metadata_props}
-        nodes = list(model.graph.node)
-        last = max(index for index, node in enumerate(nodes) if node.op_type == "Gemm")
-        self._features: str = nodes[last].input[0]  # the hidden layer's activations
-        self._layers = _find_layers(nodes, last)
+        self.blocks = blocks.find(model)
+        self.mean, self.std = blocks.normalisation(model)
+        products = [node for node in model.graph.node if node.op_type == "Gemm"]
+        # The last product reads the hidden layer's activations.
+        self._features: str = products[-1].input[0] if products else PROBABILITIES
 
         # Declare these values as outputs, which is all that onnxruntime needs to return them.
+        values = {v for b in self.blocks for v in (b.input, b.product, b.before, b.output)}
+        self._values = sorted(values)
         outputs = {output.name for output in model.graph.output}
-        for name in sorted({*self._layers, self._features} - outputs):
+        for name in sorted({*values, self._features} - outputs):
             model.graph.output.append(onnx.ValueInfoProto(name=name))
         self._session = open_session(Path("activations"), model.SerializeToString())
 
-    def layers(self, image: np.ndarray) -> list[Layer]:
-        """Return all layers' outputs for `image`, uint8 [1, 28, 28], from the first to the last.
-
-        The last layer has eleven units: the calibrated logits of the digits and of "no digit".
-        """
-        values = self._session.run(list(self._layers), {IMAGE: np.ascontiguousarray(image)})
-        return [
-            Layer(name, title, value[0].astype(np.float32))
-            for (name, title), value in zip(self._layers.items(), values, strict=True)
-        ]
+    def run(self, image: np.ndarray) -> list[Activity]:
+        """Return what each block computes for `image`, uint8 [1, 28, 28]."""
+        results = self._session.run(self._values, {IMAGE: np.ascontiguousarray(image)})
+        values = {
+            name: value[0].astype(np.float32)
+            for name, value in zip(self._values, results, strict=True)
+        }
+        activity = []
+        for block in self.blocks:
+            inputs, outputs = block.kernel.shape[1], len(block.kernel)
+            side = round((values[block.input].size / inputs) ** 0.5)
+            x = values[block.input].reshape(inputs, side, side)
+            y = values[block.output].reshape(outputs, *_sides(values[block.output]))
+            winner = _winner(values[block.product], block.pool)
+            activity.append(Activity(x, values[block.before].reshape(y.shape), y, winner))
+        return activity
 
     def features(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the hidden layer's activations and the probabilities of uint8 [B, 28, 28].
@@ -88,23 +77,22 @@ class ActivationModel:
         return features.astype(np.float32), probs
 
 
-def _find_layers(nodes: Sequence[onnx.NodeProto], last: int) -> dict[str, str]:
-    """Return name -> title of the layers; `last` is the index of the last matrix product."""
-    layers: dict[str, str] = {}
-    # Convolutions and activations, each numbered among its kind.
-    counts: Counter[str] = Counter()
-    for node in nodes[:last]:
-        name = node.output[0]
-        for kind, pattern in KINDS.items():
-            if pattern.fullmatch(name):
-                counts[kind] += 1
-                function = name.rstrip("0123456789")
-                layers[name] = texts.LAYERS[kind].format(number=counts[kind], function=function)
-    # The activation that the last product reads is the hidden layer.
-    hidden = nodes[last].input[0].removesuffix("_dequantized")
-    if hidden in layers:
-        layers[hidden] = texts.LAYERS["hidden"]
-    # The last product's output, divided by the temperature if the graph does that.
-    is_calibrated = any(node.output[0] == CALIBRATED for node in nodes)
-    layers[CALIBRATED if is_calibrated else nodes[last].output[0]] = texts.LAYERS["outputs"]
-    return layers
+def _sides(value: np.ndarray) -> tuple[int, ...]:
+    return value.shape[1:] or (1, 1)
+
+
+def _winner(product: np.ndarray, pool: int) -> np.ndarray:
+    """Return the place of the largest value in each window of [O, H, W]; empty without a pool."""
+    if pool == 1:
+        return np.empty(0, np.uint8)
+    channels, height, width = product.shape
+    height, width = height // pool, width // pool
+    covered = product[:, : pool * height, : pool * width]
+    windows = covered.reshape(channels, height, pool, width, pool).transpose(0, 1, 3, 2, 4)
+    return windows.reshape(channels, height, width, -1).argmax(3).astype(np.uint8)
+
+
+@lru_cache(CACHE_SIZE)
+def activation_model(graph: bytes) -> ActivationModel:
+    """Return the model of an ONNX file's bytes, which is opened once."""
+    return ActivationModel(graph)

@@ -1,4 +1,4 @@
-"""The views' HTML: input steps, feature maps, occlusion map, rows of digits, mistakes."""
+"""The views' HTML: input steps, occlusion map, rows of digits, mistakes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from experiments.evaluation.calibration import NO_DIGIT
 from serve.strings import activations as texts
 from serve.tabs import templates
 from serve.tabs.digit import markup
-from serve.tabs.digit.activations import Layer
 from serve.tabs.digit.inference import Prediction
 from serve.tabs.digit.markup import BLUE, ORANGE, WHITE, percent, png
 from serve.tabs.digit.neighbor_index import Mistake, Neighbor
@@ -23,7 +22,6 @@ FRAME = (230, 159, 0)  # orange that shows on black and on white
 FRAME_PX = 3  # wide enough to show when the picture is scaled down
 GRAY = (150, 150, 150)  # ink without effect
 MIN_LIMIT = 0.5  # nats; lower importance gets no full colour
-LIMIT_PERCENTILE = 99.5  # of a layer's absolute values: full colour
 _html = templates.macros(Path(__file__).with_name("views.html"), texts)
 
 
@@ -55,51 +53,6 @@ def _framed(picture: Image.Image) -> Image.Image:
     frame = (left - FRAME_PX, top - FRAME_PX, right + FRAME_PX - 1, bottom + FRAME_PX - 1)
     ImageDraw.Draw(framed).rectangle(frame, outline=FRAME, width=FRAME_PX)
     return framed
-
-
-def feature_maps(layers: Sequence[Layer]) -> str:
-    """Return a figure for each layer; the last layer's logits are bars on both sides of zero."""
-    *hidden, last = layers
-    logits = last.values.tolist()
-    labels = [*map(str, range(len(logits) - 1)), NO_DIGIT]
-    low, high = min(*logits, 0.0), max(*logits, 0.0)
-    span = max(high - low, 1e-6)
-    rows = [
-        (label, "above" if v > 0 else "below", (min(v, 0) - low) / span, abs(v) / span, v)
-        for label, v in zip(labels, logits, strict=True)
-    ]
-    note = f"{last.name}. {texts.LOGITS}"
-    return _html("feature_maps", map(_layer, hidden), last.title, note, rows)
-
-
-def _layer(layer: Layer) -> dict[str, str]:
-    """Return a layer's channels, or its units as channels of one pixel, as coloured squares."""
-    if layer.values.ndim == 3:
-        values, template = layer.values, texts.CHANNELS
-    else:
-        values, template = layer.values[:, None, None], texts.UNITS
-    count, height, width = values.shape
-    shape = template.format(count=count, height=height, width=width)
-    limit = max(float(np.percentile(np.abs(values), LIMIT_PERCENTILE)), 1e-6)
-    low, high = float(values.min()), float(values.max())
-    return {
-        "picture": png(_mosaic(_diverging(values / limit, WHITE))),
-        "alt": texts.LAYER_ALT.format(title=layer.title, shape=shape, low=low, high=high),
-        "title": f"{layer.title}: {shape}",
-        "note": f"{layer.name}, {texts.LIMIT.format(limit=limit)}",
-    }
-
-
-def _mosaic(maps: np.ndarray) -> np.ndarray:
-    """Return maps, uint8 [C, h, w, 3], in a grid with transparent gaps: uint8 [H, W, 4]."""
-    count, height, width, _ = maps.shape
-    columns = 1 << int(np.ceil(np.log2(np.sqrt(2 * count))))
-    rows = -(-count // columns)
-    tiles = np.zeros((rows * columns, height + 1, width + 1, 4), np.uint8)
-    tiles[:count, :height, :width, :3] = maps
-    tiles[:count, :height, :width, 3] = 255
-    grid = tiles.reshape(rows, columns, height + 1, width + 1, 4).transpose(0, 2, 1, 3, 4)
-    return grid.reshape(rows * (height + 1), columns * (width + 1), 4)[:-1, :-1]
 
 
 def _diverging(values: np.ndarray, zero: tuple[int, int, int]) -> np.ndarray:

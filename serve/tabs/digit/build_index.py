@@ -1,4 +1,6 @@
-"""Build the neighbour index of one graph: features of the training digits, worst test mistakes."""
+"""Build the neighbour index of one graph: features of the training digits, worst test mistakes,
+and the test digits that excite each hidden unit most.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from serve.tabs.digit.activations import ActivationModel
 
 BATCH_SIZE = 250
 MAX_MISTAKES = 20
-MAX_INDEXES = 4  # on disk, 61 MB each
+MAX_EXCITING = 8  # test digits of each hidden unit
+MAX_INDEXES = 4  # on disk, 69 MB each
 
 
 def build(
@@ -44,14 +47,21 @@ def build(
     data = _load_mnist(model.metadata.get("data_digest", "unknown"), cache)
     is_train = ~stratified(data.train_labels, VAL_SHARE, SPLIT_SEED)
     train_images = data.train_images[is_train]
-    # One pass over the training digits and the test digits.
-    features, probs = _run(model, np.concatenate([train_images, data.test_images]), report)
+    count, test_count = len(train_images), len(data.test_images)
+    features, _ = _run(model, train_images, lambda done: report(done / (count + test_count)))
+    _normalise(features)
+    units, probs = _run(
+        model, data.test_images, lambda done: report((count + done) / (count + test_count))
+    )
     arrays = {
-        "features": features[: len(train_images)],
+        "features": features,
         "labels": data.train_labels[is_train],
         "indices": np.flatnonzero(is_train).astype(np.int32),
         "images": train_images,
-        **_worst_mistakes(probs[len(train_images) :], data),
+        "test_images": data.test_images,
+        "test_labels": data.test_labels,
+        **_most_exciting(units),
+        **_worst_mistakes(probs, data),
     }
     file = io.BytesIO()
     np.savez(file, **arrays)
@@ -73,15 +83,33 @@ def _load_mnist(digest: str, cache: Path) -> mnist.Mnist:
 def _run(
     model: ActivationModel, images: np.ndarray, report: Callable[[float], None]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features, float16 [N, units] of length 1, and probabilities, float32 [N, 10]."""
+    """Return the features, float16 [N, units], and probabilities, float32 [N, 10], of images.
+
+    Args:
+        report: receives the number of images that are done.
+    """
     features, probs = [], []
     for start in range(0, len(images), BATCH_SIZE):
         x, prob = model.features(images[start : start + BATCH_SIZE])
-        lengths = np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-        features.append((x / lengths).astype(np.float16))
+        features.append(x.astype(np.float16))
         probs.append(prob)
-        report((start + len(prob)) / len(images))
+        report(start + len(prob))
     return np.concatenate(features), np.concatenate(probs)
+
+
+def _normalise(features: np.ndarray) -> None:
+    """Give each row of float16 [N, units] length 1, in place and in batches, to save memory."""
+    for start in range(0, len(features), BATCH_SIZE):
+        rows = features[start : start + BATCH_SIZE].astype(np.float32)
+        lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        features[start : start + BATCH_SIZE] = rows / lengths
+
+
+def _most_exciting(features: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the indices and activations of each unit's test digits, [units, MAX_EXCITING]."""
+    order = np.argsort(-features, axis=0, kind="stable")[:MAX_EXCITING]
+    values = np.take_along_axis(features, order, 0)
+    return {"unit_indices": order.T.astype(np.int32), "unit_values": values.T}
 
 
 def _worst_mistakes(probs: np.ndarray, data: mnist.Mnist) -> dict[str, np.ndarray]:

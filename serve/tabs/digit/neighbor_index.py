@@ -1,4 +1,4 @@
-"""MNIST as one graph sees it: the nearest training digits, and the worst test mistakes.
+"""MNIST as one graph sees it: nearest training digits, worst and most exciting test digits.
 
 The index is built once by a background thread (build_index.py) and kept on disk.
 """
@@ -19,7 +19,7 @@ from experiments.core.paths import MNIST_CACHE
 from serve.tabs.digit import build_index
 
 BLOCK_SIZE = 5000  # features that are compared at a time, to save memory
-IMAGES = "images"  # of the training digits: 43 MB, read for each answer
+IMAGES, TEST_IMAGES = "images", "test_images"  # 51 MB, read for each answer
 _one_build = threading.Lock()  # one index at a time is built
 
 
@@ -42,6 +42,16 @@ class Mistake:
     pred: int
     prob: float  # of the prediction
     index: int
+
+
+@dataclass(frozen=True)
+class Exciting:
+    """A test digit that excites a hidden unit."""
+
+    image: np.ndarray  # uint8 [28, 28]
+    label: int
+    index: int
+    value: float  # the unit's activation
 
 
 class NeighborIndex:
@@ -120,14 +130,25 @@ class NeighborIndex:
         rows = zip(self._arrays["mistake_images"], *columns, strict=True)
         return [Mistake(*row) for row in rows]
 
+    def exciting(self, unit: int) -> list[Exciting]:
+        """Return the test digits with a hidden unit's largest activations; none that is 0."""
+        assert self._arrays is not None, "build() has returned 1"
+        indices, values = (self._arrays[f"unit_{name}"][unit] for name in ("indices", "values"))
+        with np.load(self._path) as file:
+            images = file[TEST_IMAGES][indices]
+        labels = self._arrays["test_labels"][indices].tolist()
+        rows = zip(images, labels, indices.tolist(), values.tolist(), strict=True)
+        return [Exciting(*row) for row in rows if row[3] > 0]
+
 
 def load(path: Path) -> dict[str, np.ndarray] | None:
-    """Return the arrays of an index but its images; None if the file is missing or damaged."""
+    """Return the arrays of an index but its images; None if it is missing, damaged or older."""
     try:
         with path.open("rb") as raw, np.load(raw) as file:
             arrays = {key: file[key] for key in file.files}  # each with its checksum
         os.utime(path)  # the least recently used indexes are removed first
-        del arrays[IMAGES]
+        for name in (IMAGES, TEST_IMAGES):
+            del arrays[name]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return None
     return arrays

@@ -17,7 +17,9 @@ from serve.models.store import ModelStore
 from serve.refusals import refusal
 from serve.strings import digit as texts
 from serve.tabs.digit import feedback, markup, views
-from serve.tabs.digit.inference import is_too_small, read
+from serve.tabs.digit.inference import Prediction, is_too_small, read
+from serve.tabs.digit.network import component
+from serve.tabs.digit.network.payload import Json
 from serve.tabs.digit.preprocess import from_pad
 from serve.tabs.digit.views import TASK, View
 from serve.tabs.templates import error_message, fill, paragraph
@@ -56,8 +58,7 @@ def build(
             )
             if corrections is not None:
                 _build_feedback(store, model, pad, corrections)
-    with gr.Row(elem_id="digit-network"):
-        pass
+    network = component.build(store)
     with gr.Column(elem_id="digit-views", elem_classes="card"):
         view = gr.Radio(
             _view_choices(store),
@@ -72,8 +73,9 @@ def build(
     mistakes = gr.HTML(elem_id="digit-mistakes")
     mistakes_timer = gr.Timer(1, active=False)
 
-    def show_answer(value: Pad, key: str) -> str:
-        return predict(store, value, key)
+    def show_answer(value: Pad, key: str) -> tuple[str, Json]:
+        text, prediction = predict(store, value, key)
+        return text, component.value(key, prediction)
 
     def show_view(value: Pad, key: str, name: str) -> tuple[str, gr.Timer]:
         text, is_waiting = _or_error(lambda: render_view(store, value, key, name))
@@ -88,7 +90,7 @@ def build(
     # One gr.on for each output: with trigger_mode="always_last" its calls run one after the other,
     # the last one with the latest values, so that a late answer cannot replace a newer one. The
     # pad has an event for each, because Gradio repeats all calls of an event that was deferred.
-    answering: Event = (show_answer, [pad, model], [answer])
+    answering: Event = (show_answer, [pad, model], [answer, network])
     viewing: Event = (show_view, [pad, model, view], [output, view_timer])
     gr.on([pad.input, model.change], *answering, **QUIET)
     gr.on([pad.submit, model.change, view.change, view_timer.tick], *viewing, **QUIET)
@@ -110,20 +112,22 @@ def _or_error(render: Callable[[], View]) -> View:
         return error_message(error), False
 
 
-def predict(store: ModelStore, value: Pad, key: str) -> str:
-    """Return the prediction for the pad's value as HTML, or why there is none."""
+def predict(store: ModelStore, value: Pad, key: str) -> tuple[str, Prediction | None]:
+    """Return the prediction for the pad's value as HTML and as it is, or why there is none."""
     try:
         predictor = store.load(key, TASK)
         drawing = from_pad(value)
         if not value:
-            return markup.no_prediction(fill(texts.EMPTY), predictor.labels, "empty")
+            return markup.no_prediction(fill(texts.EMPTY), predictor.labels, "empty"), None
         if not drawing.any():
-            return markup.no_prediction(fill(texts.BLANK), predictor.labels, "blank")
+            return markup.no_prediction(fill(texts.BLANK), predictor.labels, "blank"), None
         if value.get("kind") == "pen" and is_too_small(drawing):
-            return markup.no_prediction(fill(texts.TOO_SMALL), predictor.labels, "too-small")
-        return markup.prediction(read(predictor, drawing))
+            text = markup.no_prediction(fill(texts.TOO_SMALL), predictor.labels, "too-small")
+            return text, None
+        prediction = read(predictor, drawing)
+        return markup.prediction(prediction), prediction
     except UserError as error:
-        return markup.no_prediction(str(error), DIGITS, error.code)
+        return markup.no_prediction(str(error), DIGITS, error.code), None
 
 
 def render_view(store: ModelStore, value: Pad, key: str, name: str) -> View:

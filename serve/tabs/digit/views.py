@@ -1,4 +1,4 @@
-"""The views of a drawing: the network's input, its layers, occlusion, neighbours, backends.
+"""The views of a drawing: the network's input, occlusion, neighbours, backends.
 
 Each takes (store, key of the model, drawing) and returns HTML, and whether to ask again in a
 second.
@@ -20,12 +20,12 @@ from serve.models.store import ModelStore
 from serve.refusals import refusal
 from serve.strings import digit as texts
 from serve.tabs.digit import activations_markup, markup, occlusion
-from serve.tabs.digit.activations import ActivationModel
+from serve.tabs.digit.activations import activation_model
 from serve.tabs.digit.inference import read
 from serve.tabs.digit.neighbor_index import NeighborIndex
 
 TASK = "mnist"
-CACHE_SIZE = 2  # graphs; the activations of each take 15 MB, its neighbour index 18 MB
+CACHE_SIZE = 2  # neighbour indexes, 18 MB each
 RUNS = 20  # of a model, to measure its time
 INDEXES = STATE / "page"
 View = tuple[str, bool]
@@ -41,13 +41,6 @@ def network_input(store: ModelStore, key: str, drawing: np.ndarray) -> View:
     return activations_markup.number(prediction) + steps, False
 
 
-def maps(store: ModelStore, key: str, drawing: np.ndarray) -> View:
-    """Show the outputs of all layers."""
-    predictor = store.load(key, TASK)
-    layers = _activations(_graph(predictor)).layers(_image(predictor, drawing))
-    return activations_markup.feature_maps(layers), False
-
-
 def occlusion_map(store: ModelStore, key: str, drawing: np.ndarray) -> View:
     """Show the importance of each pixel's ink for the prediction."""
     predictor = store.load(key, TASK)
@@ -59,18 +52,18 @@ def occlusion_map(store: ModelStore, key: str, drawing: np.ndarray) -> View:
 def neighbors(store: ModelStore, key: str, drawing: np.ndarray) -> View:
     """Show the training digits with the nearest features."""
     predictor = store.load(key, TASK)
-    graph = _graph(predictor)
-    index = _index(graph)
+    graph = graph_of(predictor)
+    index = index_of(graph)
     done = index.build()
     if done < 1:
         return activations_markup.progress(done), True
-    features, _ = _activations(graph).features(_image(predictor, drawing))
+    features, _ = activation_model(graph).features(_image(predictor, drawing))
     return activations_markup.neighbors(index.nearest(features[0])), False
 
 
 def mistakes(predictor: Predictor) -> View:
     """Show the misclassified test digits with the most probable predictions."""
-    index = _index(_graph(predictor))
+    index = index_of(graph_of(predictor))
     done = index.build()
     if done < 1:
         return activations_markup.progress(done), True
@@ -95,7 +88,6 @@ def backends(store: ModelStore, key: str, drawing: np.ndarray, torch: bool = Fal
 
 VIEWS: dict[str, Callable[[ModelStore, str, np.ndarray], View]] = {
     "input": network_input,
-    "maps": maps,
     "occlusion": occlusion_map,
     "neighbors": neighbors,
     "backends": backends,
@@ -125,17 +117,14 @@ def _measure(form: str, predictor: Predictor, image: np.ndarray) -> list[str]:
     return [form, predictor.labels[index], f"{probs[index]:.2%}", score, milliseconds, size]
 
 
-def _graph(predictor: Predictor) -> bytes:
+def graph_of(predictor: Predictor) -> bytes:
+    """Return the bytes of a model's ONNX file; raise UserError for a torch program."""
     if not predictor.graph:
         raise refusal("graph-missing", "a torch program", model=predictor.title)
     return predictor.graph
 
 
 @lru_cache(CACHE_SIZE)
-def _activations(graph: bytes) -> ActivationModel:
-    return ActivationModel(graph)
-
-
-@lru_cache(CACHE_SIZE)
-def _index(graph: bytes) -> NeighborIndex:
+def index_of(graph: bytes) -> NeighborIndex:
+    """Return the index of a graph's digits, which may have to be built."""
     return NeighborIndex(graph, INDEXES)

@@ -28,8 +28,8 @@ MAX_WEIGHT = 100  # of an edited weight
 ONE_INPUT = {"false": "00", "a": "01", "not_a": "10", "true": "11"}
 FOLDER = Path(__file__).parent
 PARTS = ("_net", "_surface", "_diagram", "_table", "_history", "_draw", "")
-PLAYGROUND = ("dom.js", *(f"playground{part}.js" for part in PARTS))  # in this order
-CIRCUIT = ("dom.js", "circuits.js")
+PLAYGROUND = ("../dom.js", *(f"playground{part}.js" for part in PARTS))  # in this order
+CIRCUIT = ("../dom.js", "circuits.js")
 
 
 def build(store: "ModelStore", chosen: gr.Dropdown) -> list[Event]:

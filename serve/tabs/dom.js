@@ -1,4 +1,4 @@
-// For both components of the Gate tab: their parts, their texts, and new elements.
+// For the components of tabs: their parts, their texts, and new elements.
 const one = (name) => element.querySelector(`[data-${name}]`);
 const words = props.words;
 

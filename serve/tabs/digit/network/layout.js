@@ -1,0 +1,93 @@
+// Where everything stands on the stage: columns from the input to the logits, in CSS pixels.
+const [HEAD, GAP, MIN_SPACE, MAX_SPACE] = [40, 3, 30, 96];
+const SCALES = [1.5, 1.35, 1.2, 1.1, 1, 0.9, 0.8, 0.7]; // of all sizes, until the columns fit
+const MIN_WIDTH = 760; // below it the stage scrolls sideways
+let columns = []; // {x, y, width, height, tile, across} of the input and of each layer
+let stageHeight = 0;
+
+// The side of a map on the stage: the finer the map, the larger.
+function tileSide(side, kind) {
+  if (kind === "hidden") return 9;
+  if (side >= 10) return 37;
+  return side >= 5 ? 25 : 18;
+}
+
+function place() {
+  const available = Math.max(MIN_WIDTH, one("scroll").clientWidth - 2);
+  let fitting = null;
+  for (const scale of SCALES) {
+    fitting = measured(scale);
+    if (fitting.width + MIN_SPACE * (fitting.columns.length - 1) <= available) break;
+  }
+  const spaces = fitting.columns.length - 1;
+  const space = Math.max(MIN_SPACE, Math.min(MAX_SPACE, (available - fitting.width) / spaces));
+  const width = fitting.width + space * spaces;
+  let x = Math.max(0, (available - width) / 2);
+  columns = fitting.columns.map((column) => {
+    const placed = { ...column, x, y: HEAD + (fitting.height - column.height) / 2 };
+    x += column.width + space;
+    return placed;
+  });
+  stageHeight = HEAD + fitting.height + 8;
+  return Math.max(available, width);
+}
+
+function measured(scale) {
+  const height = Math.round(310 * scale);
+  const list = [inputColumn(scale, height)];
+  for (const layer of state.layers) {
+    if (layer.kind === "outputs") {
+      const row = Math.min(34, height / layer.count);
+      list.push({ width: 132 * Math.min(1.2, scale), height: row * layer.count, row });
+      continue;
+    }
+    const tall = Math.min(1.5, scale);
+    list.push(gridColumn(layer.count, tileSide(layer.side, layer.kind) * tall, height));
+  }
+  return { columns: list, height, width: list.reduce((sum, each) => sum + each.width, 0) };
+}
+
+function gridColumn(count, wanted, height) {
+  const most = Math.max(1, Math.floor((height + GAP) / (wanted + GAP)));
+  const across = Math.ceil(count / most);
+  const down = Math.ceil(count / across);
+  const tile = Math.max(2, Math.min(wanted * 1.15, (height + GAP) / down - GAP));
+  return { width: across * (tile + GAP) - GAP, height: down * (tile + GAP) - GAP, tile, across };
+}
+
+// The picture, and below it the normalised channels.
+function inputColumn(scale, height) {
+  const width = Math.min(112 * scale, (height - 40) / 2);
+  const across = state.channels > 1 ? 2 : 1;
+  const tile = (width + GAP) / across - GAP;
+  const tiles = (tile + GAP) * Math.ceil(state.channels / across) - GAP;
+  return { width, height: width + 26 + tiles, tile, across, picture: width };
+}
+
+// The square of a map, or the row of a class.
+function squareOf(layer, map) {
+  const column = columns[layer];
+  if (column.row)
+    return { x: column.x, y: column.y + map * column.row, width: column.width, height: column.row };
+  const step = column.tile + GAP;
+  const top = column.picture ? column.picture + 26 : 0;
+  return {
+    x: column.x + (map % column.across) * step,
+    y: column.y + top + Math.floor(map / column.across) * step,
+    width: column.tile,
+    height: column.tile,
+  };
+}
+
+// The map and its pixel at a point of the stage, or null.
+function hit(layer, x, y) {
+  const { count, side } = state.maps?.[layer] ?? state.layers[layer - 1] ?? {};
+  for (let map = 0; map < count; map++) {
+    const square = squareOf(layer, map);
+    const [across, down] = [(x - square.x) / square.width, (y - square.y) / square.height];
+    if (across < -0.04 || down < -0.04 || across > 1.04 || down > 1.04) continue;
+    const cell = (part) => Math.min(side - 1, Math.max(0, Math.floor(part * side)));
+    return { layer, map, pixel: cell(down) * side + cell(across) };
+  }
+  return null;
+}

@@ -1,0 +1,139 @@
+// The network's values: what the server sends, decoded; colours; the arithmetic of one pixel.
+// Maps are numbered from 0, the network's input; map k is what layer k - 1 of the server returns.
+const state = {
+  key: "", // of the model that `layers` describe
+  layers: null, // with kernels; null until they have arrived
+  steps: [],
+  labels: [],
+  maps: null, // {count, side, values, limit} of the input and of each layer; null without a drawing
+  image: null, // the 784 pixels
+  winners: [],
+  paths: [],
+  target: 0, // the class that the paths lead to
+  chosen: { layer: 1, map: null, pixel: null }, // null: the strongest
+  pinned: false,
+  step: null, // of the walk; null shows all
+  progress: 1, // of the animation of a step
+};
+
+const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+
+function unpack({ scales, data }) {
+  const integers = new Int16Array(bytes(data).buffer);
+  const size = integers.length / scales.length;
+  return Float32Array.from(integers, (value, index) => value * scales[Math.floor(index / size)]);
+}
+
+function mapsOf({ shape, ...packed }) {
+  const values = unpack({ shape, ...packed });
+  const limit = Math.max(1e-6, values.reduce((most, v) => Math.max(most, Math.abs(v)), 0));
+  return { count: shape[0], side: shape[1], values, limit };
+}
+
+// ---- one number of a map: the patch below the kernel, the kernel, and their products
+function patchOf({ layer, map, pixel }) {
+  const { padding, pool, kernel } = state.layers[layer - 1];
+  const { side } = state.maps[layer];
+  const winner = pool > 1 ? state.winners[layer - 1][map * side * side + pixel] : 0;
+  const row = Math.floor(pixel / side) * pool + Math.floor(winner / pool) - padding;
+  const column = (pixel % side) * pool + (winner % pool) - padding;
+  return { row, column, size: kernel.side };
+}
+
+function arithmetic({ layer, map, pixel }) {
+  const block = state.layers[layer - 1];
+  const [source, own] = [state.maps[layer - 1], state.maps[layer]];
+  const { row, column, size } = patchOf({ layer, map, pixel });
+  const area = size * size;
+  const terms = [];
+  for (let channel = 0; channel < source.count; channel++) {
+    const start = (map * source.count + channel) * area;
+    const kernel = block.kernel.values.subarray(start, start + area);
+    const patch = new Float32Array(area).fill(NaN); // outside of the map
+    let sum = 0;
+    for (let i = 0; i < area; i++) {
+      const [y, x] = [row + Math.floor(i / size), column + (i % size)];
+      if (y < 0 || x < 0 || y >= source.side || x >= source.side) continue;
+      patch[i] = source.values[(channel * source.side + y) * source.side + x];
+      sum += patch[i] * kernel[i];
+    }
+    terms.push({ channel, kernel, patch, sum });
+  }
+  const total = terms.reduce((sum, term) => sum + term.sum, 0);
+  const product = total + block.bias[map];
+  return {
+    terms: terms.sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum)),
+    total,
+    product,
+    normalised: product * block.scale[map] + block.shift[map],
+    value: own.values[map * own.side * own.side + pixel],
+  };
+}
+
+// ---- what is chosen, with the strongest in place of null
+function strongestMap(layer) {
+  if (layer === state.layers.length) return state.target;
+  return state.paths[layer]?.maps[0]?.[0] ?? 0;
+}
+function largestPixel(layer, map) {
+  const { side, values } = state.maps[layer];
+  const own = values.subarray(map * side * side, (map + 1) * side * side);
+  return own.reduce((best, value, index) => (value > own[best] ? index : best), 0);
+}
+function selection() {
+  const { layer, map, pixel } = state.chosen;
+  const shown = map ?? strongestMap(layer);
+  return { layer, map: shown, pixel: pixel ?? largestPixel(layer, shown) };
+}
+
+// ---- numbers and colours
+const MINUS = "\u2212";
+function signed(value, digits = 2) {
+  return value.toFixed(digits).replace("-", MINUS);
+}
+const COLOURS = {
+  light: { negative: [0, 114, 178], zero: [247, 247, 247], positive: [213, 94, 0] },
+  dark: { negative: [74, 168, 232], zero: [30, 34, 42], positive: [255, 146, 56] },
+};
+let palette = null; // {negative, zero, positive, table, ink, paper, mark, faint}
+
+function readPalette() {
+  const isDark = document.body.classList.contains("dark");
+  const colours = COLOURS[isDark ? "dark" : "light"];
+  const table = new Uint32Array(511); // from -1 to 1
+  for (let index = 0; index < 511; index++) {
+    const [r, g, b] = mixed(colours, (index - 255) / 255);
+    table[index] = (255 << 24) | (b << 16) | (g << 8) | r;
+  }
+  const text = getComputedStyle(one("network")).color;
+  palette = { ...colours, table, text, isDark, mark: isDark ? "#f08bd0" : "#a3237c" };
+}
+function mixed(colours, level) {
+  const end = level < 0 ? colours.negative : colours.positive;
+  const strength = Math.min(1, Math.abs(level));
+  return colours.zero.map((zero, i) => Math.round(zero + (end[i] - zero) * strength));
+}
+const rgb = (colour, alpha = 1) => `rgba(${colour.join()},${alpha})`;
+const colourOf = (level) => rgb(mixed(palette, level));
+const lineColour = (value, alpha) => rgb(value < 0 ? palette.negative : palette.positive, alpha);
+function textOn(level) {
+  const [r, g, b] = mixed(palette, level);
+  return 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#111" : "#fff";
+}
+
+// A picture of all maps of a layer side by side, one pixel each value.
+function atlas({ count, side, values, limit }) {
+  const canvas = new OffscreenCanvas(count * side, side);
+  const pen = canvas.getContext("2d");
+  const image = pen.createImageData(count * side, side);
+  const pixels = new Uint32Array(image.data.buffer);
+  const factor = 255 / limit;
+  for (let map = 0; map < count; map++)
+    for (let row = 0; row < side; row++)
+      for (let column = 0; column < side; column++) {
+        const level = Math.round(values[(map * side + row) * side + column] * factor);
+        pixels[row * count * side + map * side + column] = palette.table[level + 255];
+      }
+  pen.putImageData(image, 0, 0);
+  return canvas;
+}
