@@ -70,11 +70,10 @@ def digit(page: Page) -> str:
 
 
 def inside(page: Page) -> str:
-    """The feature maps of a digit."""
+    """The network under the pen."""
     draw(page, "2")
-    page.locator("#digit-view").get_by_label("Feature maps", exact=True).check()
     page.wait_for_timeout(2000)
-    return "#digit-view-output"
+    return "#digit-network"
 
 
 def number(page: Page) -> str:

@@ -24,6 +24,21 @@ SHAPES = {
     ),
     "gate": {"inputs": 2, "nets": (4,)},
 }
+FORMS = {  # the recipes' architectures with fewer channels, and the least
+    "default": digit_config(base_channels=4, hidden_dim=16),
+    "relu": digit_config(
+        base_channels=4,
+        num_stages=2,
+        convs_per_stage=1,
+        pixel_unshuffle=2,
+        hidden_dim=12,
+        activation="relu",
+    ),
+    "gelu": digit_config(
+        base_channels=3, num_stages=2, pixel_unshuffle=2, hidden_dim=9, activation="gelu"
+    ),
+    "silu": digit_config(base_channels=2, num_stages=1, hidden_dim=5, activation="silu"),
+}
 TABLE = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 
 
@@ -47,6 +62,19 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> dict[str, np.ndarray]:
 def images() -> np.ndarray:
     """The first digits of the training set, uint8 [200, 28, 28]."""
     return mnist.load().train_images[:200]
+
+
+@cache
+def digit(form: str) -> tuple[torch.nn.Module, onnx.ModelProto]:
+    """An untrained digit network of FORMS with digits' batch statistics, and its graph."""
+    torch.manual_seed(0)
+    result = tasks.get("mnist").network(**FORMS[form])
+    with torch.no_grad():
+        result.train()(torch.tensor(images()[:64]))
+    result.get_buffer("temperature").fill_(0.5)
+    about = {"task": "mnist", "labels": '["0", "1"]', "facts": "{}"}
+    example = np.zeros((2, 28, 28), np.uint8)
+    return result.eval(), graph.of_task(tasks.get("mnist"), result, example, about)
 
 
 @cache

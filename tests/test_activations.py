@@ -1,11 +1,10 @@
-"""Views into a digit network: layers as torch computes them, occlusion, the neighbour index."""
+"""Views into a digit network: occlusion, the neighbour index."""
 
 import base64
 import io
 import re
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,100 +15,27 @@ import pytest
 import torch
 from PIL import Image
 
-from experiments import tasks
 from experiments.core.errors import DataError
 from experiments.core.paths import DRAWINGS
 from experiments.data import mnist, strokes
 from experiments.data.split import SPLIT_SEED, VAL_SHARE, stratified
 from experiments.evaluation.calibration import NO_DIGIT
-from export import graph
-from export.precision import to_precision
 from serve.strings import digit as texts
 from serve.tabs.digit import activations_markup, markup, occlusion, preprocess
-from serve.tabs.digit.activations import ActivationModel
 from serve.tabs.digit.inference import Prediction
 from serve.tabs.digit.neighbor_index import NeighborIndex
+from tests import graphs
 from tests.conftest import write_digits
 from tests.expect import refused
-from tests.nets import digit_config
 
-FORMS = {  # the recipes' architectures with fewer channels
-    "default": digit_config(base_channels=4, hidden_dim=16),
-    "relu": digit_config(
-        base_channels=4,
-        num_stages=2,
-        convs_per_stage=1,
-        pixel_unshuffle=2,
-        hidden_dim=12,
-        activation="relu",
-    ),
-}
 COUNT = 480  # digits of the small data set
 Export = Callable[[str], tuple[torch.nn.Module, onnx.ModelProto]]
 
 
 @pytest.fixture(scope="module")
-def exported(digits: mnist.Mnist) -> Export:
+def exported() -> Export:
     """Form -> an untrained net with real digits' batch statistics, and its graph."""
-
-    @cache
-    def export(form: str) -> tuple[torch.nn.Module, onnx.ModelProto]:
-        torch.manual_seed(0)
-        net = tasks.get("mnist").network(**FORMS[form])
-        with torch.no_grad():
-            net.train()(torch.tensor(digits.train_images[:64]))
-        net.get_buffer("temperature").fill_(0.5)
-        metadata = {"task": "mnist", "labels": '["0", "1"]', "facts": "{}"}
-        example = np.zeros((2, 28, 28), np.uint8)
-        return net.eval(), graph.of_task(tasks.get("mnist"), net, example, metadata)
-
-    return export
-
-
-def torch_activations(net: torch.nn.Module, image: np.ndarray) -> list[np.ndarray]:
-    """Return the outputs of torch's activation functions, in their order."""
-    outputs: list[np.ndarray] = []
-    hooks = [
-        module.register_forward_hook(lambda _, __, output: outputs.append(output[0].numpy()))
-        for module in net.modules()
-        if isinstance(module, torch.nn.GELU | torch.nn.ReLU)
-    ]
-    with torch.inference_mode():
-        net(torch.tensor(image))
-    for hook in hooks:
-        hook.remove()
-    return outputs
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_layers_are_those_of_torch(form: str, exported: Export, digits: mnist.Mnist) -> None:
-    net, model = exported(form)
-    image = digits.test_images[:1]
-    activations = ActivationModel(model.SerializeToString())
-    *layers, logits = activations.layers(image)
-    convolutions = [layer for layer in layers if layer.name.startswith("conv")]
-    assert len(convolutions) == sum(isinstance(m, torch.nn.Conv2d) for m in net.modules())
-    others = [layer for layer in layers if layer not in convolutions]
-    expected = torch_activations(net, image)
-    for layer, values in zip(others, expected, strict=True):
-        np.testing.assert_allclose(layer.values, values, atol=1e-4)
-    with torch.inference_mode():
-        np.testing.assert_allclose(logits.values, net(torch.tensor(image))[0], atol=1e-4)
-    np.testing.assert_allclose(activations.features(image)[0][0], expected[-1], atol=1e-4)
-
-
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_layers_exist_in_each_precision(
-    precision: str, exported: Export, digits: mnist.Mnist
-) -> None:
-    _, full = exported("relu")
-    small = to_precision(full, precision, lambda: digits.train_images[:100])
-    image = digits.test_images[:1]
-    expected = ActivationModel(full.SerializeToString()).layers(image)
-    layers = ActivationModel(small.SerializeToString()).layers(image)
-    for layer, other in zip(layers, expected, strict=True):
-        assert (layer.name, layer.title, layer.values.dtype) == (other.name, other.title, "float32")
-        assert np.abs(layer.values - other.values).max() < 0.1 * np.abs(other.values).max()
+    return graphs.digit
 
 
 class SumPredictor:
@@ -223,6 +149,26 @@ def test_mistakes_are_the_most_probable_wrong_predictions(
     text = activations_markup.mistakes(mistakes)
     assert re.findall(r'data-index="(\d+)"', text) == [str(each.index) for each in mistakes]
     assert text.count("<button") == text.count("aria-label") == 20
+
+
+def test_the_most_exciting_test_digits_are_those_of_torch(
+    folder: Path, raw: bytes, exported: Export, digits: mnist.Mnist
+) -> None:
+    inputs = []
+    net = exported("relu")[0]
+    hook = net.output.register_forward_pre_hook(lambda _, given: inputs.append(given[0].numpy()))
+    with torch.inference_mode():
+        net(torch.tensor(digits.test_images[:COUNT]))
+    hook.remove()
+    index = finish(NeighborIndex(raw, folder))
+    for unit, values in enumerate(inputs[0].T):
+        exciting = index.exciting(unit)
+        expected = np.sort(values)[::-1][:8]
+        np.testing.assert_allclose([e.value for e in exciting], expected[expected > 0], rtol=2e-3)
+        for each in exciting:
+            assert (each.image == digits.test_images[each.index]).all()
+            assert each.label == digits.test_labels[each.index]
+            assert values[each.index] == pytest.approx(each.value, rel=2e-3)
 
 
 @pytest.mark.parametrize("end", [1000, -9])

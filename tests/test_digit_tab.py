@@ -45,7 +45,7 @@ def sent(drawing: np.ndarray) -> Value:
 
 def answer(value: Value | None, key: str) -> tuple[str, str]:
     """Return the state and the label of the answer."""
-    text = tab.predict(FileStore(), value, key)  # type: ignore[arg-type]
+    text, _ = tab.predict(FileStore(), value, key)  # type: ignore[arg-type]
     match = re.search(r'data-state="([^"]*)" data-label="([^"]*)"', text)
     assert match is not None
     return match[1], match[2]
@@ -97,7 +97,7 @@ def test_page_and_endpoint_name_the_marks_they_do_not_read_and_join_a_digits_par
 ) -> None:
     drawing = line_drawing(lines)
     assert answer(sent(drawing), key) == expected
-    text = tab.predict(FileStore(), sent(drawing), key)  # type: ignore[arg-type]
+    text, _ = tab.predict(FileStore(), sent(drawing), key)  # type: ignore[arg-type]
     assert ("Not read" in text) == (mark is not None)
     assert mark is None or texts.MARKS[mark] in text
     Image.fromarray(255 - drawing).save(tmp_path / "drawing.png")
@@ -131,7 +131,7 @@ def test_without_a_digit_the_answer_has_the_reason(key: str, trained: Path) -> N
 
 @pytest.mark.parametrize(
     ("view", "part"),
-    [("input", "steps"), ("maps", "maps"), ("occlusion", "occlusion"), ("backends", "rows")],
+    [("input", "steps"), ("occlusion", "occlusion"), ("backends", "rows")],
 )
 def test_each_view_shows_the_drawing(view: str, part: str, key: str) -> None:
     def render(value: Value | None) -> str:

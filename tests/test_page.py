@@ -34,7 +34,7 @@ SETTLED = """() => Promise.race([
 SLOW_VIEW = """() => {
     const send = window.fetch;
     window.fetch = async (...request) => {
-        if (String(request[1]?.body).includes('"maps"'))
+        if (String(request[1]?.body).includes('"occlusion"'))
             await new Promise(resolve => setTimeout(resolve, 400));
         return send(...request);
     };
@@ -198,7 +198,7 @@ def test_a_late_answer_does_not_replace_a_newer_one(page: Page) -> None:
     for _ in range(5):
         draw(page, SEVEN)
         expect(output.locator(".steps")).to_be_visible()
-        choose_view(page, "maps")
+        choose_view(page, "occlusion")
         do(page, "clear")
         page.wait_for_timeout(1500)
         expect(output).to_have_text(texts.VIEW_EMPTY)
@@ -209,7 +209,7 @@ def test_radio_buttons_are_one_stop_with_arrow_keys(page: Page) -> None:
     draw(page, SEVEN)
     predicts(page, "7")
     page.locator("#digit-view input:checked").focus()
-    for part in (".maps", ".occlusion"):
+    for part in (".occlusion", ".digits, progress"):
         page.keyboard.press("ArrowRight")
         expect(page.locator(f"#digit-view-output {part}")).to_be_visible()
     page.get_by_role("button", name=texts.CORRECTION).click()

@@ -51,14 +51,15 @@ FRAME = {
     "region": "The network, from the input on the left to the logits on the right",
     "pixel": "Pixel of the map; arrow keys move it",
     "unpin": "Unpin",
+    "products": "Patch × kernel = product, for the channels with the largest sums",
     "arithmetic": "How this number is computed",
 }
 
 # In braces: filled in by the page's script.
 WORDS = {
     "empty": "Draw a digit: every layer of the network shows what it computes from it.",
-    "lit": "Lit: the strongest paths to {label} (activation × gradient of its logit). Orange lines "
-    "raise the logit, blue lines lower it. Choose another class on the right to see its paths.",
+    "lit": "Lit: the strongest paths to {label}. Orange raises its logit, blue lowers it. Point at or tap a "
+    "map to see how it is computed; click another class to light its paths.",
     "step": "Step {number} of {count}.",
     "strongest": "On this drawing map {map} responds most: up to {value}.",
     "strongest_unit": "On this drawing unit {map} responds most: {value}.",
@@ -89,7 +90,7 @@ WORDS = {
     "others": "{count} others",
     "bias": "bias",
     "sum": "sum",
-    "pool": "largest of {count} sums",
+    "pool": "sum, the largest of {count}",
     "norm": "normalised: × {scale} {shift}",
     "temperature": "divided by the temperature: × {scale}",
     "relu": "ReLU",

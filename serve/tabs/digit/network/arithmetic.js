@@ -1,6 +1,7 @@
 // The detail below the stage: the chosen map, and how one of its pixels is computed.
 const SHOWN = 3; // channels with the largest sums
 const MAX_NUMBERED = 5; // side of a kernel whose numbers are written
+const WHOLE = 208; // side of the chosen map
 
 function drawDetail() {
   const detail = one("detail");
@@ -54,7 +55,7 @@ function drawWhole(chosen) {
   canvas.setAttribute("aria-valuemax", side * side);
   canvas.setAttribute("aria-valuenow", pixel + 1);
   canvas.setAttribute("aria-valuetext", `${t("pixel", place)}: ${signed(value)}`);
-  const size = side * Math.max(1, Math.floor(168 / side));
+  const size = side * Math.max(1, Math.floor(WHOLE / side));
   const brush = prepared(canvas, size, size);
   const cell = size / side;
   const maps = state.maps[layer];
@@ -66,15 +67,15 @@ function drawWhole(chosen) {
 // Rows of patch × kernel = product, one for each of the channels with the largest sums.
 function drawProducts(chosen, { terms }) {
   const canvas = one("products");
-  const available = Math.min(620, canvas.parentElement.clientWidth - (isNarrow() ? 0 : 460));
-  const width = Math.max(328, available);
+  const available = isNarrow() ? 0 : one("detail").clientWidth - 500;
+  const width = Math.max(440, Math.min(620, available)); // it scrolls on a phone
   const { size } = patchOf(chosen);
   const shown = terms.slice(0, SHOWN);
   const source = state.maps[chosen.layer - 1];
   const isVector = source.side === 1; // units instead of maps
   const left = isVector ? 8 : Math.min(92, width * 0.16);
-  const grid = Math.min(108, (width - left - 118) / 3);
-  const row = isVector ? 46 : grid + 16;
+  const grid = Math.min(114, (width - left - 118) / 3);
+  const row = isVector ? 46 : grid + 12;
   const brush = prepared(canvas, width, 26 + row * shown.length + 22);
   const outer = pen;
   pen = brush; // `text` and `frame` draw here
@@ -102,7 +103,8 @@ function drawProducts(chosen, { terms }) {
     text(signed(term.sum), starts[2] + grid + 24, middle, { size: 14, weight: 700, align: "left" });
   });
   const key = isVector ? "sums_units" : "sums";
-  const note = t(key, { shown: shown.length, count: source.count });
+  const hasMore = terms.length > shown.length;
+  const note = hasMore ? t(key, { shown: shown.length, count: source.count }) : "";
   text(note, left + 20, 30 + row * shown.length, { size: 11.5, align: "left", alpha: 0.85 });
   pen = outer;
 }
@@ -127,7 +129,7 @@ function drawCells(values, limit, size, x, y, width, height) {
     pen.fillStyle = Number.isNaN(value) ? "transparent" : colourOf(level);
     pen.fillRect(left, top, across - 1, down - 1);
     if (size > MAX_NUMBERED || across < 22) continue;
-    const size_ = Math.min(13, across / 2.7);
+    const size_ = Math.min(12.5, across / 3.3);
     if (Number.isNaN(value)) text("0", left + across / 2, top + down / 2, { size: size_, alpha: 0.6 });
     else text(signed(value), left + across / 2, top + down / 2, { size: size_, colour: textOn(level) });
   }
@@ -143,8 +145,7 @@ function chain({ layer, map }, { terms, total, product, normalised, value }) {
   const lines = shown.map(({ channel, sum }) => [nameOf({ layer: layer - 1, map: channel }), sum]);
   if (others) lines.push([t("others", { count: others }), rest]);
   if (bias[map]) lines.push([t("bias"), bias[map]]);
-  lines.push([t("sum"), product, "total"]);
-  if (pool > 1) lines.push([t("pool", { count: pool * pool }), product]);
+  lines.push([pool > 1 ? t("pool", { count: pool * pool }) : t("sum"), product, "total"]);
   if (scale[map] !== 1 || shift[map]) {
     const sign = shift[map] < 0 ? MINUS : "+";
     const words = { scale: signed(scale[map]), shift: `${sign} ${Math.abs(shift[map]).toFixed(2)}` };

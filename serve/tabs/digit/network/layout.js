@@ -1,19 +1,19 @@
 // Where everything stands on the stage: columns from the input to the logits, in CSS pixels.
-const [HEAD, GAP, MIN_SPACE, MAX_SPACE] = [40, 3, 30, 96];
-const SCALES = [1.5, 1.35, 1.2, 1.1, 1, 0.9, 0.8, 0.7]; // of all sizes, until the columns fit
+const [HEAD, GAP, MARGIN, MIN_SPACE, MAX_SPACE] = [42, 3, 5, 30, 84];
+const SCALES = [1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1, 0.9, 0.8]; // of all sizes, until the columns fit
 const MIN_WIDTH = 760; // below it the stage scrolls sideways
 let columns = []; // {x, y, width, height, tile, across} of the input and of each layer
 let stageHeight = 0;
 
 // The side of a map on the stage: the finer the map, the larger.
 function tileSide(side, kind) {
-  if (kind === "hidden") return 9;
-  if (side >= 10) return 37;
-  return side >= 5 ? 25 : 18;
+  if (kind === "hidden") return 8;
+  if (side >= 10) return 34;
+  return side >= 5 ? 19.5 : 15;
 }
 
 function place() {
-  const available = Math.max(MIN_WIDTH, one("scroll").clientWidth - 2);
+  const available = Math.max(MIN_WIDTH, one("scroll").clientWidth) - 2 * MARGIN;
   let fitting = null;
   for (const scale of SCALES) {
     fitting = measured(scale);
@@ -22,27 +22,26 @@ function place() {
   const spaces = fitting.columns.length - 1;
   const space = Math.max(MIN_SPACE, Math.min(MAX_SPACE, (available - fitting.width) / spaces));
   const width = fitting.width + space * spaces;
-  let x = Math.max(0, (available - width) / 2);
+  let x = MARGIN + Math.max(0, (available - width) / 2);
   columns = fitting.columns.map((column) => {
     const placed = { ...column, x, y: HEAD + (fitting.height - column.height) / 2 };
     x += column.width + space;
     return placed;
   });
   stageHeight = HEAD + fitting.height + 8;
-  return Math.max(available, width);
+  return Math.max(available, width) + 2 * MARGIN;
 }
 
 function measured(scale) {
-  const height = Math.round(310 * scale);
+  const height = Math.round(300 * scale);
   const list = [inputColumn(scale, height)];
   for (const layer of state.layers) {
     if (layer.kind === "outputs") {
-      const row = Math.min(34, height / layer.count);
-      list.push({ width: 132 * Math.min(1.2, scale), height: row * layer.count, row });
+      const row = Math.min(36, height / layer.count);
+      list.push({ width: 150, height: row * layer.count, row });
       continue;
     }
-    const tall = Math.min(1.5, scale);
-    list.push(gridColumn(layer.count, tileSide(layer.side, layer.kind) * tall, height));
+    list.push(gridColumn(layer.count, tileSide(layer.side, layer.kind) * scale, height));
   }
   return { columns: list, height, width: list.reduce((sum, each) => sum + each.width, 0) };
 }
@@ -57,7 +56,7 @@ function gridColumn(count, wanted, height) {
 
 // The picture, and below it the normalised channels.
 function inputColumn(scale, height) {
-  const width = Math.min(112 * scale, (height - 40) / 2);
+  const width = (height - 30) / 2 - 12;
   const across = state.channels > 1 ? 2 : 1;
   const tile = (width + GAP) / across - GAP;
   const tiles = (tile + GAP) * Math.ceil(state.channels / across) - GAP;
@@ -85,7 +84,8 @@ function hit(layer, x, y) {
   for (let map = 0; map < count; map++) {
     const square = squareOf(layer, map);
     const [across, down] = [(x - square.x) / square.width, (y - square.y) / square.height];
-    if (across < -0.04 || down < -0.04 || across > 1.04 || down > 1.04) continue;
+    const slack = columns[layer].row ? 0 : GAP / 2 / square.width; // half of the gap around it
+    if (Math.min(across, down) < -slack || Math.max(across, down) > 1 + slack) continue;
     const cell = (part) => Math.min(side - 1, Math.max(0, Math.floor(part * side)));
     return { layer, map, pixel: cell(down) * side + cell(across) };
   }

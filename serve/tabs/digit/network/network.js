@@ -14,7 +14,7 @@ function draw() {
     drawStage();
     drawDetail();
     placeLayers();
-    one("network").dataset.drawn = state.serial ?? 0;
+    one("network").dataset.drawn = state.serial;
   });
 }
 
@@ -57,8 +57,8 @@ function receive() {
       winners: value.winners.map(bytes),
       paths: value.paths,
       target: value.target,
-      serial: (state.serial ?? 0) + 1,
     });
+  state.serial += 1;
   if (!state.pinned) Object.assign(state.chosen, { map: null, pixel: null });
   draw();
 }
@@ -115,6 +115,12 @@ function choose(next, pin = state.pinned) {
   if (before.layer !== next.layer || before.map !== next.map) forgetDigits();
   state.chosen = next;
   state.pinned = pin;
+  draw();
+}
+
+function point(pointed) {
+  if (state.pointed === pointed) return;
+  state.pointed = pointed;
   draw();
 }
 
@@ -187,8 +193,12 @@ const stage = one("layers");
 stage.addEventListener("pointermove", (event) => {
   if (!state.maps || state.pinned || event.pointerType === "touch") return;
   const next = at(event);
-  if (next && isVisible(next.layer)) choose(next);
+  if (!next || !isVisible(next.layer)) return;
+  state.pointed = true;
+  choose(next);
 });
+stage.addEventListener("pointerleave", () => point(false));
+stage.addEventListener("focusout", () => point(false));
 stage.addEventListener("click", (event) => {
   const next = state.maps && at(event);
   if (next && isVisible(next.layer)) act(next);
@@ -200,6 +210,7 @@ stage.addEventListener("keydown", (event) => {
   const across = columns[layer].across ?? 1;
   const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across };
   const now = state.chosen.layer === layer ? selection().map : strongestMap(layer);
+  state.pointed = true;
   if (event.key in moves) {
     const map = Math.min(count - 1, Math.max(0, now + moves[event.key]));
     choose({ layer, map, pixel: null });
@@ -214,7 +225,9 @@ stage.addEventListener("keydown", (event) => {
 stage.addEventListener("focusin", (event) => {
   const layer = Number(event.target.dataset.layer);
   if (!state.maps || state.chosen.layer === layer || !event.target.matches(":focus-visible")) return;
-  if (isVisible(layer)) choose({ layer, map: null, pixel: null }, false);
+  if (!isVisible(layer)) return;
+  state.pointed = true;
+  choose({ layer, map: null, pixel: null }, false);
 });
 
 const whole = one("whole");

@@ -15,7 +15,8 @@ import numpy as np
 
 from serve.tabs.digit.network.blocks import Block
 
-LIT_MAPS, LIT_UNITS = 6, 10  # of a layer, on the strongest paths
+FOR, AGAINST = 5, 2  # maps of a layer that are lit: those that raise the logit most, and lower it
+MAX_UNITS = 10  # of the hidden layer that are lit
 MAX_EDGES = 14  # lit between two layers
 
 
@@ -114,8 +115,8 @@ def strongest(all_shares: Sequence[Share]) -> list[dict[str, list[list[float]]]]
     Each has `maps`, rows of (index, what it adds), and `edges`, rows of (to, from, what it adds);
     the strongest comes first. An edge joins two lit maps.
     """
-    lit = [_largest(share.maps, LIT_MAPS) for share in all_shares[:-1]]
-    lit.append(_largest(all_shares[-1].maps, LIT_UNITS))
+    *before, units = [share.maps for share in all_shares]
+    lit = [_both(maps) for maps in before] + [_largest(units, MAX_UNITS)]
     result = []
     for index, share in enumerate(all_shares):
         is_last = index == len(all_shares) - 1
@@ -130,6 +131,15 @@ def strongest(all_shares: Sequence[Share]) -> list[dict[str, list[list[float]]]]
             }
         )
     return result
+
+
+def _both(values: np.ndarray) -> np.ndarray:
+    """Return the indices of the largest positive and negative values, the largest first."""
+    chosen = np.zeros_like(values)
+    for side, count in ((np.maximum(values, 0), FOR), (np.minimum(values, 0), AGAINST)):
+        indices = _largest(side, count)
+        chosen[indices] = side[indices]
+    return _largest(chosen, FOR + AGAINST)
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

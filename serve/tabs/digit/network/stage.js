@@ -1,5 +1,5 @@
 // The stage: maps, units and logits of the drawing, and the lit paths between them.
-const GROWN = 118; // side of the chosen map
+const GROWN = 118; // side of the map below the pointer
 let pen = null;
 
 function drawStage() {
@@ -92,7 +92,7 @@ function drawLayer(layer) {
       pen.globalAlpha = 1;
       if (maps) drawMap(picture, maps, map, x, y, side, done);
       frame(x, y, side, side, 0.18);
-      if (lit.has(map)) frame(x - 0.5, y - 0.5, side + 1, side + 1, 1, lineColour(lit.get(map), 1), 2);
+      if (lit.has(map) && count > 1) frame(x - 0.5, y - 0.5, side + 1, side + 1, 1, lineColour(lit.get(map), 1), 2);
     }
   }
 }
@@ -121,7 +121,7 @@ function drawOutputs(layer, count) {
   const visible = isVisible(layer);
   const maps = visible ? state.maps[layer] : null;
   const { width } = columns[layer];
-  const [left, right] = [Math.min(58, width * 0.45), 34]; // of the labels and the values
+  const [left, right] = [60, 34]; // of the labels and the values
   const span = width - left - right;
   const zero = left + span / 2;
   for (let map = 0; map < count; map++) {
@@ -184,7 +184,7 @@ function drawChosen() {
   const chosen = selection();
   const { layer, map, pixel } = chosen;
   if (!isVisible(layer) || (isCurrent(layer) && state.progress < 1)) return;
-  const target = grown(layer, map, pixel);
+  const target = marked(layer, map, pixel);
   if (layer) {
     const { row, column, size } = patchOf(chosen);
     const source = state.maps[layer - 1];
@@ -193,15 +193,15 @@ function drawChosen() {
   }
 }
 
-// Draw the map larger, within the stage; return the rectangle of its pixel.
-function grown(layer, map, pixel) {
+// Frame the map, which is larger while it is pointed at; return the rectangle of its pixel.
+function marked(layer, map, pixel) {
   const square = squareOf(layer, map);
   const maps = state.maps[layer];
   if (maps.side < 2) {
     frame(square.x - 1, square.y - 1, square.width + 2, square.height + 2, 1, palette.mark, 2);
     return square;
   }
-  const side = Math.max(GROWN, square.width * 1.4);
+  const side = state.pointed ? Math.max(GROWN, square.width * 1.4) : square.width;
   const within = (wish, end) => Math.max(3, Math.min(end - side - 3, wish));
   const x = within(square.x + (square.width - side) / 2, one("stage").clientWidth);
   const y = within(square.y + (square.height - side) / 2, stageHeight);

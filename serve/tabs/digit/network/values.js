@@ -11,7 +11,9 @@ const state = {
   paths: [],
   target: 0, // the class that the paths lead to
   chosen: { layer: 1, map: null, pixel: null }, // null: the strongest
+  serial: 0, // of the drawings that have arrived
   pinned: false,
+  pointed: false, // whether the chosen map is pointed at, or has the focus
   step: null, // of the walk; null shows all
   progress: 1, // of the animation of a step
 };
@@ -26,7 +28,8 @@ function unpack({ scales, data }) {
 
 function mapsOf({ shape, ...packed }) {
   const values = unpack({ shape, ...packed });
-  const limit = Math.max(1e-6, values.reduce((most, v) => Math.max(most, Math.abs(v)), 0));
+  const sorted = values.map(Math.abs).sort();
+  const limit = Math.max(1e-6, sorted[Math.floor(0.995 * (sorted.length - 1))]); // full colour
   return { count: shape[0], side: shape[1], values, limit };
 }
 
@@ -89,7 +92,8 @@ function selection() {
 // ---- numbers and colours
 const MINUS = "\u2212";
 function signed(value, digits = 2) {
-  return value.toFixed(digits).replace("-", MINUS);
+  const words = value.toFixed(digits);
+  return Number(words) === 0 ? words.replace("-", "") : words.replace("-", MINUS);
 }
 const COLOURS = {
   light: { negative: [0, 114, 178], zero: [247, 247, 247], positive: [213, 94, 0] },
@@ -107,6 +111,9 @@ function readPalette() {
   }
   const text = getComputedStyle(one("network")).color;
   palette = { ...colours, table, text, isDark, mark: isDark ? "#f08bd0" : "#a3237c" };
+  const { style } = one("network");
+  style.setProperty("--mark", palette.mark);
+  for (const name of ["negative", "zero", "positive"]) style.setProperty(`--${name}`, rgb(colours[name]));
 }
 function mixed(colours, level) {
   const end = level < 0 ? colours.negative : colours.positive;
@@ -132,7 +139,8 @@ function atlas({ count, side, values, limit }) {
     for (let row = 0; row < side; row++)
       for (let column = 0; column < side; column++) {
         const level = Math.round(values[(map * side + row) * side + column] * factor);
-        pixels[row * count * side + map * side + column] = palette.table[level + 255];
+        const index = Math.max(0, Math.min(510, level + 255));
+        pixels[row * count * side + map * side + column] = palette.table[index];
       }
   pen.putImageData(image, 0, 0);
   return canvas;
