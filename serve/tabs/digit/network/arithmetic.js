@@ -55,7 +55,7 @@ function drawWhole(chosen) {
   canvas.setAttribute("aria-valuemax", side * side);
   canvas.setAttribute("aria-valuenow", pixel + 1);
   canvas.setAttribute("aria-valuetext", `${t("pixel", place)}: ${signed(value)}`);
-  const size = side * Math.max(1, Math.floor(WHOLE / side));
+  const size = side * Math.max(1, Math.floor((WHOLE * unit) / side));
   const brush = prepared(canvas, size, size);
   const cell = size / side;
   const maps = state.maps[layer];
@@ -67,25 +67,25 @@ function drawWhole(chosen) {
 // Rows of patch × kernel = product, one for each of the channels with the largest sums.
 function drawProducts(chosen, { terms }) {
   const canvas = one("products");
-  const available = isNarrow() ? 0 : one("detail").clientWidth - 500;
-  const width = Math.max(440, Math.min(620, available)); // it scrolls on a phone
+  const available = isNarrow() ? 0 : one("detail").clientWidth - 540 * unit;
+  const width = Math.max(440, Math.min(620 * unit, available)); // it scrolls on a phone
   const { size } = patchOf(chosen);
   const shown = terms.slice(0, SHOWN);
   const source = state.maps[chosen.layer - 1];
   const isVector = source.side === 1; // units instead of maps
   const left = isVector ? 8 : Math.min(92, width * 0.16);
-  const grid = Math.min(114, (width - left - 118) / 3);
-  const row = isVector ? 46 : grid + 12;
-  const brush = prepared(canvas, width, 26 + row * shown.length + 22);
+  const grid = Math.min(114 * unit, (width - left - 118 * unit) / 3);
+  const row = isVector ? 46 * unit : grid + 12;
+  const brush = prepared(canvas, width, (26 + 22) * unit + row * shown.length);
   const outer = pen;
   pen = brush; // `text` and `frame` draw here
   const starts = [0, 1, 2].map((i) => left + 20 + i * (grid + 20));
   const head = isVector ? ["row_patch_unit", "row_kernel_unit", "row_product"] : ["row_patch", "row_kernel", "row_product"];
-  head.forEach((key, i) => text(t(key), starts[i] + grid / 2, 10, { size: 11.5, alpha: 0.85 }));
-  if (!isVector) text(t("row_source"), left / 2, 10, { size: 11.5, alpha: 0.85 });
+  head.forEach((key, i) => text(t(key), starts[i] + grid / 2, 10 * unit, { size: 11.5, alpha: 0.85 }));
+  if (!isVector) text(t("row_source"), left / 2, 10 * unit, { size: 11.5, alpha: 0.85 });
   shown.forEach((term, index) => {
-    const y = 22 + index * row;
-    const height = isVector ? 34 : grid;
+    const y = 22 * unit + index * row;
+    const height = isVector ? 34 * unit : grid;
     if (!isVector) drawSource(chosen, term.channel, y, Math.min(left, grid));
     const most = Math.max(1e-9, ...term.kernel.map(Math.abs));
     const products = term.kernel.map((weight, i) => weight * (term.patch[i] || 0));
@@ -99,13 +99,13 @@ function drawProducts(chosen, { terms }) {
     const middle = y + height / 2;
     text("×", starts[1] - 10, middle, { size: 16 });
     text("=", starts[2] - 10, middle, { size: 16 });
-    text("Σ", starts[2] + grid + 12, middle, { size: 14 });
-    text(signed(term.sum), starts[2] + grid + 24, middle, { size: 14, weight: 700, align: "left" });
+    text("Σ", starts[2] + grid + 12 * unit, middle, { size: 14 });
+    text(signed(term.sum), starts[2] + grid + 24 * unit, middle, { size: 14, weight: 700, align: "left" });
   });
   const key = isVector ? "sums_units" : "sums";
   const hasMore = terms.length > shown.length;
   const note = hasMore ? t(key, { shown: shown.length, count: source.count }) : "";
-  text(note, left + 20, 30 + row * shown.length, { size: 11.5, align: "left", alpha: 0.85 });
+  text(note, left + 20, 30 * unit + row * shown.length, { size: 11.5, align: "left", alpha: 0.85 });
   pen = outer;
 }
 
@@ -129,7 +129,7 @@ function drawCells(values, limit, size, x, y, width, height) {
     pen.fillStyle = Number.isNaN(value) ? "transparent" : colourOf(level);
     pen.fillRect(left, top, across - 1, down - 1);
     if (size > MAX_NUMBERED || across < 22) continue;
-    const size_ = Math.min(12.5, across / 3.3);
+    const size_ = Math.min(12.5, across / 3.3 / unit);
     if (Number.isNaN(value)) text("0", left + across / 2, top + down / 2, { size: size_, alpha: 0.6 });
     else text(signed(value), left + across / 2, top + down / 2, { size: size_, colour: textOn(level) });
   }

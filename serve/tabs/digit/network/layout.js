@@ -1,6 +1,6 @@
 // Where everything stands on the stage: columns from the input to the logits, in CSS pixels.
-const [HEAD, GAP, MARGIN, MIN_SPACE, MAX_SPACE] = [42, 3, 5, 30, 84];
-const SCALES = [1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1, 0.9, 0.8]; // of all sizes, until the columns fit
+const [HEAD, GAP, MARGIN, MIN_SPACE, MAX_SPACE] = [42, 3, 5, 30, 110];
+const SCALES = [1.9, 1.75, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1, 0.9, 0.8]; // until the columns fit
 const MIN_WIDTH = 760; // below it the stage scrolls sideways
 let columns = []; // {x, y, width, height, tile, across} of the input and of each layer
 let stageHeight = 0;
@@ -14,22 +14,31 @@ function tileSide(side, kind) {
 
 function place() {
   const available = Math.max(MIN_WIDTH, one("scroll").clientWidth) - 2 * MARGIN;
+  const tallest = availableHeight() - HEAD * unit;
   let fitting = null;
   for (const scale of SCALES) {
     fitting = measured(scale);
-    if (fitting.width + MIN_SPACE * (fitting.columns.length - 1) <= available) break;
+    const width = fitting.width + MIN_SPACE * (fitting.columns.length - 1);
+    if (width <= available && fitting.height <= tallest) break;
   }
   const spaces = fitting.columns.length - 1;
   const space = Math.max(MIN_SPACE, Math.min(MAX_SPACE, (available - fitting.width) / spaces));
   const width = fitting.width + space * spaces;
   let x = MARGIN + Math.max(0, (available - width) / 2);
   columns = fitting.columns.map((column) => {
-    const placed = { ...column, x, y: HEAD + (fitting.height - column.height) / 2 };
+    const placed = { ...column, x, y: HEAD * unit + (fitting.height - column.height) / 2 };
     x += column.width + space;
     return placed;
   });
-  stageHeight = HEAD + fitting.height + 8;
+  stageHeight = HEAD * unit + fitting.height + 6;
   return Math.max(available, width) + 2 * MARGIN;
+}
+
+// What remains of the screen below the pad; the page's tokens divide it.
+function availableHeight() {
+  const [view, bar] = [one("network"), element.querySelector(".bar")];
+  const style = getComputedStyle(view);
+  return parseFloat(style.minHeight) - bar.offsetHeight - 2 * parseFloat(style.paddingTop) - 8;
 }
 
 function measured(scale) {
@@ -37,8 +46,8 @@ function measured(scale) {
   const list = [inputColumn(scale, height)];
   for (const layer of state.layers) {
     if (layer.kind === "outputs") {
-      const row = Math.min(36, height / layer.count);
-      list.push({ width: 150, height: row * layer.count, row });
+      const row = Math.min(36 * unit, height / layer.count);
+      list.push({ width: 152 * unit, height: row * layer.count, row });
       continue;
     }
     list.push(gridColumn(layer.count, tileSide(layer.side, layer.kind) * scale, height));
@@ -56,11 +65,11 @@ function gridColumn(count, wanted, height) {
 
 // The picture, and below it the normalised channels.
 function inputColumn(scale, height) {
-  const width = (height - 30) / 2 - 12;
+  const width = (height - 26 * unit) / 2 - 4;
   const across = state.channels > 1 ? 2 : 1;
   const tile = (width + GAP) / across - GAP;
   const tiles = (tile + GAP) * Math.ceil(state.channels / across) - GAP;
-  return { width, height: width + 26 + tiles, tile, across, picture: width };
+  return { width, height: width + 26 * unit + tiles, tile, across, picture: width };
 }
 
 // The square of a map, or the row of a class.
@@ -69,7 +78,7 @@ function squareOf(layer, map) {
   if (column.row)
     return { x: column.x, y: column.y + map * column.row, width: column.width, height: column.row };
   const step = column.tile + GAP;
-  const top = column.picture ? column.picture + 26 : 0;
+  const top = column.picture ? column.picture + 26 * unit : 0;
   return {
     x: column.x + (map % column.across) * step,
     y: column.y + top + Math.floor(map / column.across) * step,

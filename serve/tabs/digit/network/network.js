@@ -9,6 +9,7 @@ function draw() {
     waiting = false;
     if (!palette) readPalette();
     const words = state.layers || state.problem ? sentence() : "";
+    one("sentence").classList.toggle("step", state.step !== null);
     if (one("sentence").textContent !== words) one("sentence").textContent = words;
     if (!state.layers || !one("scroll").clientWidth) return;
     drawStage();
@@ -255,13 +256,14 @@ one("next").addEventListener("click", () => walkTo(state.step === null ? 0 : sta
 one("back").addEventListener("click", () => walkTo(state.step - 1));
 one("end").addEventListener("click", () => walkTo(null));
 
-new ResizeObserver(draw).observe(one("scroll"));
-window.networksTheme?.disconnect(); // of a page that was left
-window.networksTheme = new MutationObserver(() => {
+const restyle = () => {
   palette = null;
   state.maps?.forEach((maps) => delete maps.picture);
   draw();
-});
+};
+new ResizeObserver(restyle).observe(one("network"));
+window.networksTheme?.disconnect(); // of a page that was left
+window.networksTheme = new MutationObserver(restyle);
 window.networksTheme.observe(document.body, { attributeFilter: ["class"] });
 watch("value", receive);
 receive();

@@ -25,7 +25,7 @@ const isCurrent = (layer) => state.step !== null && layer === state.step - 1;
 
 function text(words, x, y, options = {}) {
   const { size = 12, weight = 400, align = "center", colour = palette.text, alpha = 1 } = options;
-  pen.font = `${weight} ${size}px system-ui, sans-serif`;
+  pen.font = `${weight} ${size * unit}px system-ui, sans-serif`;
   Object.assign(pen, { textAlign: align, textBaseline: "middle", fillStyle: colour });
   pen.globalAlpha = alpha;
   pen.fillText(words, x, y);
@@ -43,8 +43,8 @@ function drawHeads() {
   columns.forEach(({ x, width, y }, layer) => {
     const [title, note] = titleOf(layer);
     const weight = isCurrent(layer) ? 700 : 600;
-    text(title, x + width / 2, 9, { weight, colour: isCurrent(layer) ? palette.mark : palette.text });
-    text(note, x + width / 2, 24, { size: 11, alpha: 0.8 });
+    text(title, x + width / 2, 9 * unit, { weight, colour: isCurrent(layer) ? palette.mark : palette.text });
+    text(note, x + width / 2, 24 * unit, { size: 11, alpha: 0.8 });
   });
 }
 
@@ -52,7 +52,7 @@ function drawPicture() {
   const { x, y, picture, width } = columns[0];
   frame(x, y, picture, picture, 0.25);
   const shown = state.channels > 1 ? "channels" : "channel";
-  text(t(shown), x + width / 2, y + picture + 14, { size: 11, alpha: 0.8 });
+  text(t(shown), x + width / 2, y + picture + 14 * unit, { size: 11, alpha: 0.8 });
   if (!state.image) return;
   const small = new OffscreenCanvas(28, 28);
   const brush = small.getContext("2d");
@@ -121,14 +121,14 @@ function drawOutputs(layer, count) {
   const visible = isVisible(layer);
   const maps = visible ? state.maps[layer] : null;
   const { width } = columns[layer];
-  const [left, right] = [60, 34]; // of the labels and the values
+  const [left, right] = [60 * unit, 36 * unit]; // of the labels and the values
   const span = width - left - right;
   const zero = left + span / 2;
   for (let map = 0; map < count; map++) {
     const { x, y, height } = squareOf(layer, map);
     const middle = y + height / 2;
     const isTarget = maps && map === state.target;
-    const size = Math.min(15, height * 0.62);
+    const size = Math.min(15, (height * 0.62) / unit);
     if (isTarget) {
       pen.fillStyle = lineColour(1, 0.16);
       pen.fillRect(x, y + 1, width, height - 2);

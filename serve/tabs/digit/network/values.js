@@ -95,25 +95,28 @@ function signed(value, digits = 2) {
   const words = value.toFixed(digits);
   return Number(words) === 0 ? words.replace("-", "") : words.replace("-", MINUS);
 }
-const COLOURS = {
-  light: { negative: [0, 114, 178], zero: [247, 247, 247], positive: [213, 94, 0] },
-  dark: { negative: [74, 168, 232], zero: [30, 34, 42], positive: [255, 146, 56] },
-};
-let palette = null; // {negative, zero, positive, table, ink, paper, mark, faint}
+let palette = null; // of the page's tokens: {negative, zero, positive, table, text, mark, isDark}
+let unit = 1; // the page's type, larger for a projector
 
 function readPalette() {
+  const style = getComputedStyle(one("network"));
   const isDark = document.body.classList.contains("dark");
-  const colours = COLOURS[isDark ? "dark" : "light"];
+  const token = (name) =>
+    [1, 3, 5].map((at) => parseInt(style.getPropertyValue(`--${name}`).trim().slice(at, at + 2), 16));
+  // On a dark page the values are brighter, and zero is as dark as the ground.
+  const names = isDark ? ["zero-text", "ground", "one-text"] : ["zero", "neutral", "one"];
+  const [negative, zero, positive] = names.map(token);
+  const colours = { negative, zero, positive };
   const table = new Uint32Array(511); // from -1 to 1
   for (let index = 0; index < 511; index++) {
     const [r, g, b] = mixed(colours, (index - 255) / 255);
     table[index] = (255 << 24) | (b << 16) | (g << 8) | r;
   }
-  const text = getComputedStyle(one("network")).color;
-  palette = { ...colours, table, text, isDark, mark: isDark ? "#f08bd0" : "#a3237c" };
-  const { style } = one("network");
-  style.setProperty("--mark", palette.mark);
-  for (const name of ["negative", "zero", "positive"]) style.setProperty(`--${name}`, rgb(colours[name]));
+  const mark = style.getPropertyValue("--mark");
+  palette = { ...colours, table, text: style.color, mark, isDark };
+  unit = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+  const scale = [negative, zero, positive].map((colour) => rgb(colour)).join();
+  one("network").style.setProperty("--scale", scale);
 }
 function mixed(colours, level) {
   const end = level < 0 ? colours.negative : colours.positive;

@@ -9,7 +9,7 @@ function walkTo(step) {
   one("back").hidden = one("end").hidden = state.step === null;
   one("back").disabled = state.step === 0;
   one("next").disabled = state.step === last;
-  one("next").textContent = `${state.step === null ? props.walk : props.next} ▶`;
+  one("next").textContent = state.step === null ? props.walk : props.next;
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   if (state.step >= 2 && !isCalm) animate();
   else state.progress = 1;
