@@ -58,8 +58,8 @@ FRAME = {
 # In braces: filled in by the page's script.
 WORDS = {
     "empty": "Draw a digit: every layer of the network shows what it computes from it.",
-    "lit": "Lit: the strongest paths to {label}. Orange raises its logit, blue lowers it. Point at or tap a "
-    "map to see how it is computed; click another class to light its paths.",
+    "lit": "Lit: the strongest paths to {label}. Orange raises its logit, blue lowers it. Point at "
+    "or tap a map to see how it is computed; click another class to light its paths.",
     "step": "Step {number} of {count}.",
     "strongest": "On this drawing map {map} responds most: up to {value}.",
     "strongest_unit": "On this drawing unit {map} responds most: {value}.",
