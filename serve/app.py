@@ -143,7 +143,7 @@ def run(models: Sequence[str], config: PageConfig, backend: str = BACKENDS[0]) -
     store = pending.open()
     if not store.defaults and not store.problem:  # without a registry, gates can still be trained
         raise next(iter(store.notes.values()))
-    for key in store.defaults.values():
+    for key in dict.fromkeys(store.defaults.values()):
         click.echo(say.SERVING.format(title=store.load(key).title))
     for note in dict.fromkeys(map(str, store.notes.values())):
         click.echo(note)

@@ -38,7 +38,7 @@ def build(store: ModelStore, corrections: Path | None = None) -> gr.Blocks:
     """
     age = (MAX_UPLOAD_AGE_S, MAX_UPLOAD_AGE_S)
     with gr.Blocks(title=texts.TITLE, delete_cache=age, fill_width=True) as page:
-        dropdowns = {task: _dropdown(store, task) for task in store.tasks}
+        dropdowns = {task: _dropdown(store, task) for task in store.tabs}
         header.build(store, list(dropdowns.values()))
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab(texts.DIGIT, id="mnist"):
@@ -50,7 +50,7 @@ def build(store: ModelStore, corrections: Path | None = None) -> gr.Blocks:
             with gr.Tab(texts.MODEL, id="model") as tab:
                 model_tab.build(store, dropdowns, pad, tab, {"mnist": digits, "gate": gates})
         api.build(store)
-        for task in store.tasks:
+        for task in store.tabs:
             if task not in store.defaults:  # a model may have been registered since
                 page.load(_refresh(store, task), None, dropdowns[task], **QUIET)
     return page

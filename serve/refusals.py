@@ -65,6 +65,10 @@ REFUSALS = {
         400, "model", "a version in the registry's list", "Try again in {seconds:g} s if it is new."
     ),
     # Tabs
+    "circuit-missing": Refusal(
+        400, "{model}", "a circuit of logic gates", "Choose one, or train one: {command}."
+    ),
+    "circuit-too-large": Refusal(400, "{model}", "at most {limit} gates", OTHER),
     "correction-ambiguous": Refusal(400, "correction", "one digit", "Draw a single digit."),
     "correction-incomplete": Refusal(
         400, "correction", "a drawing and its correct label", "Draw a digit and choose its label."

@@ -29,7 +29,7 @@ def build(store: ModelStore, dropdowns: Sequence[gr.Dropdown]) -> None:
     def show(*keys: str | None) -> str:
         return served(store, keys)
 
-    defaults = [store.defaults.get(task) for task in store.tasks]
+    defaults = [store.defaults.get(task) for task in store.tabs]
     with gr.Row(elem_id="header"):
         gr.HTML(_html("brand"), elem_id="header-brand")
         models = gr.HTML(served(store, defaults), elem_id="header-served")
@@ -40,7 +40,7 @@ def build(store: ModelStore, dropdowns: Sequence[gr.Dropdown]) -> None:
 def served(store: ModelStore, keys: Sequence[str | None]) -> str:
     """Return the title and test accuracy of the models that can be opened, as HTML."""
     models = []
-    for task, key in zip(store.tasks, keys, strict=True):
+    for task, key in zip(store.tabs, keys, strict=True):
         with suppress(UserError):  # the tab shows the error
             predictor = store.load(key, task) if key else None
             if predictor is None:

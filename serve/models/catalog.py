@@ -12,11 +12,18 @@ from serve.strings import model as say
 GRAPHS = PRECISIONS
 FORMS = (*GRAPHS, "torch")
 CHAMPION = "champion"
+# A tab's task -> all tasks whose models it can use: same input, same labels.
+INTERCHANGEABLE = {"mnist": ("mnist", "logic")}
 
 
 def names(task: str, forms: Iterable[str] = FORMS) -> list[str]:
     """Return the names of a task's registered models, in the order of `forms`."""
     return [task if form == "torch" else graph_name(task, form) for form in forms]
+
+
+def interchangeable(task: str) -> Sequence[str]:
+    """Return the tasks whose models the tab of `task` can use, itself first."""
+    return INTERCHANGEABLE.get(task, (task,))
 
 
 def champion(task: str, backend: str) -> ModelRef:

@@ -17,7 +17,7 @@ from pathlib import Path
 from experiments.core import cli
 from experiments.core.errors import UserError
 from serve.backends.onnx_backend import OnnxPredictor, Predictor
-from serve.models.catalog import FORMS, GRAPHS, CatalogEntry, champion, names
+from serve.models.catalog import FORMS, GRAPHS, CatalogEntry, champion, interchangeable, names
 from serve.models.model_ref import FILE, GRAPH, PREFIXES, TORCH, ModelRef
 from serve.models.registry import LIST_TTL_S, Graphs, Registry
 from serve.models.registry_query import About, RegistryQuery, Request, value
@@ -75,6 +75,12 @@ class ModelStore:
         return self._registry.problem
 
     @property
+    def tabs(self) -> list[str]:
+        """Return the tasks that have models of their own to choose from, not another task's."""
+        shared = {other for task in self.tasks for other in interchangeable(task) if other != task}
+        return [task for task in self.tasks if task not in shared]
+
+    @property
     def defaults(self) -> dict[str, str]:
         """Return task -> text of what is served by default; tasks without a model are missing."""
         return {task: str(ref) for task, ref in self._defaults.copy().items()}
@@ -100,6 +106,11 @@ class ModelStore:
             self._open_named(ref, graphs)
         if not self._named:
             self._open_champions(graphs)
+        for task in self.tabs:  # a tab without a model of its own task uses another's
+            others = [each for each in interchangeable(task) if each in self._defaults]
+            if others and task not in self._defaults:
+                self._defaults[task] = self._defaults[others[0]]
+                self.notes.pop(task, None)
         return self
 
     def _open_named(self, ref: ModelRef, graphs: Graphs) -> None:
@@ -194,7 +205,7 @@ class ModelStore:
         """Return a model: at once if it is open, else read from the registry.
 
         Args:
-            task: that it must be of; None: any.
+            task: that it must be of, or interchangeable with; None: any.
 
         Raises:
             UserError: the page may not open it, there is no such version, or its hash differs.
@@ -226,7 +237,8 @@ class ModelStore:
             raise refusal("model-missing", "none")
         ref = ModelRef.parse(str(text))
         # Files and models of other names: only what was named at start.
-        known = [name for task in self.tasks for name in names(task)]
+        tasks = [each for task in self.tasks for each in interchangeable(task)]
+        known = [name for task in tasks for name in names(task)]
         is_allowed = ref in self._named or (ref.kind != FILE and ref.name in known)
         # Torch programs: on a torch page, or a listed version on this machine alone.
         if ref.kind == TORCH and self._backend != "torch":
@@ -271,6 +283,10 @@ class ModelStore:
 
     def choices(self, task: str) -> list[tuple[str, str]]:
         """Return (label, text) of what can be chosen for a task: file, aliases, then versions."""
+        choices = [choice for each in interchangeable(task) for choice in self._choices(each)]
+        return [(label, text) for text, label in {text: label for label, text in choices}.items()]
+
+    def _choices(self, task: str) -> list[tuple[str, str]]:
         forms = FORMS if self._backend == "torch" else GRAPHS
         choices = [(label, str(ref)) for label, ref in self._registry.catalog.choices(task, forms)]
         default = self._defaults.get(task)
@@ -323,6 +339,6 @@ class ModelStore:
 
 
 def _of_task(predictor: Predictor, task: str | None) -> Predictor:
-    if task and predictor.task != task:
+    if task and predictor.task not in interchangeable(task):
         raise refusal("task-mismatch", f"{predictor.key} of task {predictor.task}", task=task)
     return predictor

@@ -25,8 +25,8 @@ FOR, NEUTRAL, AGAINST = "for the prediction", "no effect", "against it"
 # Training digits and mistakes
 PROGRESS = "Computing the features of the training digits, once for this model: {done:.0%}"
 NEIGHBORS = (
-    "The training digits with the nearest features: the activations of the hidden layer, compared "
-    "by cosine distance. 0 is the same direction."
+    "The training digits with the nearest features: the activations of the hidden layer, or the "
+    "votes of a circuit's gates, compared by cosine distance. 0 is the same direction."
 )
 NEIGHBOR_ALT = "training digit {index}, label {label}"
 NEIGHBOR = "index {index}<br>distance {distance:.3f}"

@@ -9,7 +9,7 @@ VERSION = "{name} version {number}"
 TEST_ACCURACY = "test accuracy {accuracy:.2%}"
 
 # The tab
-TASKS = {"mnist": "Digits", "gate": "Gates", "logic": "Digits by logic gates"}
+TASKS = {"mnist": "Digits", "gate": "Gates"}
 NONE_SERVED = "No model of this task is served. Choose one, or start the page with --model."
 REFRESH = "Refresh versions"
 REFRESHED = "The list of versions is up to date."

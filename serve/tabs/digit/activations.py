@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from serve.backends.onnx_backend import open_session
+from serve.tabs.digit import circuit_graph
 from serve.tabs.digit.network import blocks
 from serve.tabs.digit.network.paths import Activity
 
@@ -41,6 +42,9 @@ class ActivationModel:
         products = [node for node in model.graph.node if node.op_type == "Gemm"]
         # The last product reads the hidden layer's activations.
         self._features: str = products[-1].input[0] if products else PROBABILITIES
+        circuit = circuit_graph.of_model(model)
+        if circuit is not None:  # or, of a circuit, the votes
+            self._features = circuit.layers[-1].name
 
         # Declare these values as outputs, which is all that onnxruntime needs to return them.
         values = {v for b in self.blocks for v in (b.input, b.product, b.before, b.output)}
@@ -70,10 +74,13 @@ class ActivationModel:
     def features(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the hidden layer's activations and the probabilities of uint8 [B, 28, 28].
 
-        They are float32 [B, units] and float32 [B, 10].
+        They are float32 [B, units] and float32 [B, 10]. Of a circuit of logic gates the first are
+        its votes, as packed bits, uint8 [B, ceil(votes / 8)].
         """
         names = [self._features, PROBABILITIES]
         features, probs = self._session.run(names, {IMAGE: np.ascontiguousarray(images)})
+        if features.dtype == bool:
+            return np.packbits(features, axis=1), probs
         return features.astype(np.float32), probs
 
 

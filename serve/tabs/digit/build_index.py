@@ -49,7 +49,9 @@ def build(
     train_images = data.train_images[is_train]
     count, test_count = len(train_images), len(data.test_images)
     features, _ = _run(model, train_images, lambda done: report(done / (count + test_count)))
-    _normalise(features)
+    has_units = features.dtype != np.uint8
+    if has_units:
+        _normalise(features)
     units, probs = _run(
         model, data.test_images, lambda done: report((count + done) / (count + test_count))
     )
@@ -60,7 +62,7 @@ def build(
         "images": train_images,
         "test_images": data.test_images,
         "test_labels": data.test_labels,
-        **_most_exciting(units),
+        **(_most_exciting(units) if has_units else {}),
         **_worst_mistakes(probs, data),
     }
     file = io.BytesIO()
@@ -85,13 +87,15 @@ def _run(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the features, float16 [N, units], and probabilities, float32 [N, 10], of images.
 
+    Packed bits, of a circuit, stay uint8 [N, bytes].
+
     Args:
         report: receives the number of images that are done.
     """
     features, probs = [], []
     for start in range(0, len(images), BATCH_SIZE):
         x, prob = model.features(images[start : start + BATCH_SIZE])
-        features.append(x.astype(np.float16))
+        features.append(x if x.dtype == np.uint8 else x.astype(np.float16))
         probs.append(prob)
         report(start + len(prob))
     return np.concatenate(features), np.concatenate(probs)

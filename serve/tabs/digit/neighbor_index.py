@@ -109,12 +109,16 @@ class NeighborIndex:
             self._arrays, self._error, self._is_building = arrays, error, False
 
     def nearest(self, features: np.ndarray, count: int = 5) -> list[Neighbor]:
-        """Return the training digits whose features are nearest to float32 [units] by cosine."""
+        """Return the training digits whose features are nearest by cosine.
+
+        Args:
+            features: as of `ActivationModel.features`, float32 [units] or packed bits, uint8.
+        """
         assert self._arrays is not None, "build() has returned 1"
-        known = self._arrays["features"]  # float16 [N, units], of length 1
-        query = features / max(float(np.linalg.norm(features)), 1e-12)
+        known = self._arrays["features"]  # float16 [N, units] of length 1, or packed bits
+        compare = _cosine_of_bits if known.dtype == np.uint8 else _cosine
         blocks = (known[i : i + BLOCK_SIZE] for i in range(0, len(known), BLOCK_SIZE))
-        similarity = np.concatenate([block.astype(np.float32) @ query for block in blocks])
+        similarity = np.concatenate([compare(block, features) for block in blocks])
         nearest = np.argsort(-similarity, kind="stable")[:count]
         with np.load(self._path) as file:
             images = file[IMAGES][nearest]
@@ -139,6 +143,20 @@ class NeighborIndex:
         labels = self._arrays["test_labels"][indices].tolist()
         rows = zip(images, labels, indices.tolist(), values.tolist(), strict=True)
         return [Exciting(*row) for row in rows if row[3] > 0]
+
+
+def _cosine(known: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return the cosine of features, float32 [units], with each of [N, units] of length 1."""
+    return known.astype(np.float32) @ (features / max(float(np.linalg.norm(features)), 1e-12))
+
+
+def _cosine_of_bits(known: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return the cosine of packed bits, uint8 [bytes], with each of [N, bytes]."""
+    both, own, other = (
+        np.bitwise_count(bits).sum(-1, dtype=np.float32)
+        for bits in (known & features, known, features)
+    )
+    return both / np.maximum(np.sqrt(own * other), 1e-12)
 
 
 def load(path: Path) -> dict[str, np.ndarray] | None:

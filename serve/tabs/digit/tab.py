@@ -16,7 +16,7 @@ from experiments.evaluation.calibration import NO_DIGIT
 from serve.models.store import ModelStore
 from serve.refusals import refusal
 from serve.strings import digit as texts
-from serve.tabs.digit import feedback, markup, views
+from serve.tabs.digit import circuit, feedback, markup, views
 from serve.tabs.digit.inference import Prediction, is_too_small, read
 from serve.tabs.digit.network import component
 from serve.tabs.digit.network.payload import Json
@@ -59,6 +59,7 @@ def build(
             if corrections is not None:
                 _build_feedback(store, model, pad, corrections)
     network = component.build(store)
+    gates = circuit.build_circuit(store, model)
     with gr.Column(elem_id="digit-views", elem_classes="card"):
         view = gr.Radio(
             _view_choices(store),
@@ -73,9 +74,9 @@ def build(
     mistakes = gr.HTML(elem_id="digit-mistakes")
     mistakes_timer = gr.Timer(1, active=False)
 
-    def show_answer(value: Pad, key: str) -> tuple[str, Json]:
+    def show_answer(value: Pad, key: str) -> tuple[str, Json, Json]:
         text, prediction = predict(store, value, key)
-        return text, component.value(key, prediction)
+        return text, component.value(key, prediction), circuit.contents(store, key, prediction)
 
     def show_view(value: Pad, key: str, name: str) -> tuple[str, gr.Timer]:
         text, is_waiting = _or_error(lambda: render_view(store, value, key, name))
@@ -90,7 +91,7 @@ def build(
     # One gr.on for each output: with trigger_mode="always_last" its calls run one after the other,
     # the last one with the latest values, so that a late answer cannot replace a newer one. The
     # pad has an event for each, because Gradio repeats all calls of an event that was deferred.
-    answering: Event = (show_answer, [pad, model], [answer, network])
+    answering: Event = (show_answer, [pad, model], [answer, network, gates])
     viewing: Event = (show_view, [pad, model, view], [output, view_timer])
     gr.on([pad.input, model.change], *answering, **QUIET)
     gr.on([pad.submit, model.change, view.change, view_timer.tick], *viewing, **QUIET)

@@ -1,0 +1,75 @@
+"""The view Circuit of the Digit tab; names in braces are filled in."""
+
+# A gate's function by its truth table, ab = 00 first: name, symbols.
+FUNCTIONS = (
+    ("always 0", "0"),
+    ("AND", "a ∧ b"),
+    ("a and not b", "a ∧ ¬b"),
+    ("a passed on", "a"),
+    ("b and not a", "¬a ∧ b"),
+    ("b passed on", "b"),
+    ("XOR: exactly one", "a ⊕ b"),
+    ("OR", "a ∨ b"),
+    ("NOR: neither", "¬(a ∨ b)"),
+    ("XNOR: both the same", "¬(a ⊕ b)"),
+    ("not b", "¬b"),
+    ("a or not b", "a ∨ ¬b"),
+    ("not a", "¬a"),
+    ("b or not a", "¬a ∨ b"),
+    ("NAND: not both", "¬(a ∧ b)"),
+    ("always 1", "1"),
+)
+# Fixed texts of circuit.html.
+FRAME = {
+    "map": "All gates of the circuit",
+    "map_legend": "Every small square is a gate: orange is 1, blue is 0. Strong: the ink has changed "
+    "it; pale: it is the same on blank paper. Gates lie where their pixels lie on the paper. Each "
+    "gate of the last layer is a vote, and a class's votes are sorted into a bar. Choose a class, or "
+    "click any gate or pixel.",
+    "classes": "Classes and their votes",
+    "tree": "One gate, back to the pixels",
+    "tree_legend": "Orange and solid: 1. Blue and dashed: 0. Grey: not used by this function. "
+    "Click a gate, or move with the arrow keys.",
+    "vote": "Vote",
+    "previous": "Previous vote",
+    "next": "Next vote",
+    "only": "only votes that are 1",
+    "detail": "The chosen gate",
+    "back": "Back",
+}
+WORDS = {
+    "most": "Most votes: {label}, by {votes} of {all}; next {second}, {seconds}. "
+    "{on} of all {gates} gates are 1.",
+    "none": "no digit",
+    "class": "{label}: {votes} of {all} votes",
+    "pixels": "28 × 28 pixels",
+    "layer": "layer {layer}: {gates} gates",
+    "votes": "layer {layer}: {gates} votes",
+    "place": "{place} of {all} for {label}",
+    "gate": "Gate {gate} of layer {layer}",
+    "vote": "Vote {gate} for {label}",
+    "bit": "Pixel in row {row}, column {column}",
+    "tree_label": "{name}: {function}. It is {value}.",
+    "bit_label": "{name}: brightness {brightness}, brighter than {threshold}? It is {value}.",
+    "function": "{name}: {symbols}",
+    "formula": "In numbers: {formula}",
+    "now_one": "It is 1.",
+    "now_zero": "It is 0.",
+    "vote_one": "It is 1: a vote for {label}.",
+    "vote_zero": "It is 0: no vote for {label}.",
+    "row": "present row",
+    "output": "output",
+    "inputs": "Its inputs",
+    "input": "{side} = {value}: {name}",
+    "unused": "{side} = {value}, not used: {name}",
+    "readers": "Read by {count} gates",
+    "reader": "Read by 1 gate",
+    "no_readers": "No gate reads it.",
+    "brightness": "Brightness {brightness} of 255. Is it brighter than {threshold}?",
+    "yes": "Yes: 1.",
+    "no": "No: 0.",
+    "shared": "All {count} bits of this pixel: {bits}",
+    "failed": "The server did not respond; choose the view again.",
+    "switch": "Read digits by the circuit {title}",
+    "loading": "Reading the circuit ...",
+}
