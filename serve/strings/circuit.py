@@ -22,10 +22,10 @@ FUNCTIONS = (
 # Fixed texts of circuit.html.
 FRAME = {
     "map": "All gates of the circuit",
-    "map_legend": "Every small square is a gate: orange is 1, blue is 0. Strong: the ink has changed "
-    "it; pale: it is the same on blank paper. Gates lie where their pixels lie on the paper. Each "
-    "gate of the last layer is a vote, and a class's votes are sorted into a bar. Choose a class, or "
-    "click any gate or pixel.",
+    "map_legend": "Every small square is a gate: orange is 1, blue is 0; strong if the ink has changed "
+    "it, pale if it is the same on blank paper. Gates lie where their pixels lie on the paper; those "
+    "of the last layer are votes, sorted into a bar for each class. Choose a class, or click any gate "
+    "or pixel: lines lead back to its pixels, and on to the votes that depend on it.",
     "classes": "Classes and their votes",
     "tree": "One gate, back to the pixels",
     "tree_legend": "Orange and solid: 1. Blue and dashed: 0. Grey: not used by this function. "
@@ -68,7 +68,6 @@ WORDS = {
     "brightness": "Brightness {brightness} of 255. Is it brighter than {threshold}?",
     "yes": "Yes: 1.",
     "no": "No: 0.",
-    "shared": "All {count} bits of this pixel: {bits}",
     "failed": "The server did not respond; choose the view again.",
     "switch": "Read digits by the circuit {title}",
     "loading": "Reading the circuit ...",

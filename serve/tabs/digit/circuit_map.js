@@ -156,27 +156,20 @@ function drawPaper(pen, { x, y, w }, image) {
   pen.strokeRect(x, y, w, w);
 }
 
-// The wires of all that the chosen gate depends on, over the map.
+// Over the map: the wires of all that the chosen signal depends on, and of all that depends on it.
 function drawCone(pen, net, map, levels, root, ink) {
   const { signals, wires } = coneOf(net, root);
   const bit = ({ level, index }) => levels[level][index];
-  for (const [source, target] of wires.sort((one, two) => bit(one[0]) - bit(two[0]))) {
-    const [[x0, y0], [x1, y1]] = [centerOf(map, source), centerOf(map, target)];
-    const path = new Path2D();
-    path.moveTo(x0, y0);
-    if (map.isNarrow) path.bezierCurveTo(x0, (y0 + y1) / 2, x1, (y0 + y1) / 2, x1, y1);
-    else path.bezierCurveTo((x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1);
-    pen.setLineDash([]);
-    Object.assign(pen, { strokeStyle: ground(), lineWidth: 4 });
-    pen.stroke(path);
-    pen.setLineDash(bit(source) ? [] : [5, 4]);
-    Object.assign(pen, { strokeStyle: bit(source) ? ONE : ZERO, lineWidth: 2 });
-    pen.stroke(path);
-  }
+  const draw = (list, width) => {
+    for (const [source, target] of list.sort((one, two) => bit(one[0]) - bit(two[0])))
+      drawWire(pen, map, centerOf(map, source), centerOf(map, target), bit(source), width);
+  };
+  draw(reachOf(net, root), 1);
+  draw(wires, 2);
   pen.setLineDash([]);
   for (const signal of signals) {
     const [x, y] = centerOf(map, signal);
-    const size = signal === root ? 7 : 5;
+    const size = signal === root && signal.level ? 7 : 5;
     pen.fillStyle = bit(signal) ? ONE : ZERO;
     Object.assign(pen, { strokeStyle: signal === root ? ink : ground(), lineWidth: signal === root ? 2.5 : 1.5 });
     pen.beginPath();
@@ -184,4 +177,17 @@ function drawCone(pen, net, map, levels, root, ink) {
     pen.fill();
     pen.stroke();
   }
+}
+
+function drawWire(pen, { isNarrow }, [x0, y0], [x1, y1], bit, width) {
+  const path = new Path2D();
+  path.moveTo(x0, y0);
+  if (isNarrow) path.bezierCurveTo(x0, (y0 + y1) / 2, x1, (y0 + y1) / 2, x1, y1);
+  else path.bezierCurveTo((x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1);
+  pen.setLineDash([]);
+  Object.assign(pen, { strokeStyle: ground(), lineWidth: 2 * width });
+  pen.stroke(path);
+  pen.setLineDash(bit ? [] : [5, 4]);
+  Object.assign(pen, { strokeStyle: bit ? ONE : ZERO, lineWidth: width });
+  pen.stroke(path);
 }

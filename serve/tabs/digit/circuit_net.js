@@ -75,6 +75,25 @@ function coneOf(net, root) {
   return { signals, wires };
 }
 
+// All wires from a signal forward to the votes that depend on it, the nearest first.
+function reachOf(net, root) {
+  const wires = [];
+  const seen = new Set();
+  for (let now = [root]; now.length; ) {
+    const next = [];
+    for (const source of now) {
+      for (const reader of readersOf(net, source)) {
+        wires.push([source, reader]);
+        const name = `${reader.level} ${reader.index}`;
+        if (!seen.has(name)) next.push(reader);
+        seen.add(name);
+      }
+    }
+    now = next;
+  }
+  return wires;
+}
+
 // Where the pixels lie that a gate depends on, in the mean: for each level, x and y of each signal.
 function places({ thresholds, layers }) {
   const pixels = Array.from({ length: thresholds.length * SIDE * SIDE }, (_, i) => i % (SIDE * SIDE));

@@ -93,6 +93,7 @@ class _TaskPanel:
             done.then(self._details, self.chosen, details, **QUEUED)
             for more in after:
                 done.then(*more, **QUIET)
+        self.chosen.change(self._follow, self.chosen, [served, facts], **QUIET)
         for tab in tabs:  # one gr.on for both would fire without end (Gradio 6.31.0)
             tab.select(self._select, served, outputs, **QUIET)
             tab.select(self._details, self.chosen, details, **QUEUED)
@@ -143,6 +144,13 @@ class _TaskPanel:
         except UserError as error:
             choices = gr.update(choices=self.store.choices(self.task), value=former)
             return choices, former, SKIP, SKIP, error_message(error)
+
+    def _follow(self, key: str) -> tuple[Update, Update]:
+        """Update served version and facts when another tab, too, may have changed the choice."""
+        try:
+            return key, self._facts(key)
+        except UserError:  # `_choose` shows it and restores the former choice
+            return SKIP, SKIP
 
     def _refresh(self, key: str | None) -> tuple[Update, ...]:
         """Read the served file and the list of versions again."""
