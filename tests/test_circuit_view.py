@@ -237,7 +237,7 @@ def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator
         page.wait_for_selector("#pad canvas")
         draw_stroke(page, SEVEN)
         page.locator("#digit-view").get_by_label(texts.VIEWS["circuit"], exact=True).check()
-        part(page, "switch").click()
+        part(page, "adopt").click()
         expect(part(page, "circuit")).to_have_attribute("data-state", "drawn")
         yield page
     assert problems == []

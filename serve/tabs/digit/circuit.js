@@ -48,8 +48,8 @@ async function update() {
     one("message").hidden = !text;
     one("body").hidden = text !== "";
     one("note").textContent = text ?? "";
-    one("switch").hidden = !button;
-    one("switch").textContent = button ? t("switch", button) : "";
+    one("adopt").hidden = !button;
+    one("adopt").textContent = button ? t("switch", button) : "";
     one("circuit").dataset.state = text === "" ? "drawn" : text ? "message" : "empty";
   };
   if (!id) return show(note, offer);
@@ -313,7 +313,7 @@ one("circuit").addEventListener("click", ({ target }) => {
     choose(linked);
     one("detail").querySelector("button")?.focus({ preventScroll: true });
   }
-  if (target.closest("[data-switch]")) {
+  if (target.closest("[data-adopt]")) {
     props.value = { ...props.value, wanted: props.value.offer.key };
     trigger("submit");
   }
@@ -354,8 +354,12 @@ function focusOn(signal) {
 
 window.digitCircuitObserver?.disconnect();
 window.digitCircuitObserver = new ResizeObserver(() => {
-  if (state.net && one("map").clientWidth && map?.width !== one("map").clientWidth) draw();
+  if (state.net && map?.width !== one("map").clientWidth) draw();
 });
-window.digitCircuitObserver.observe(element);
+window.digitCircuitObserver.observe(one("map"));
+window.digitCircuitListeners?.abort();
+window.digitCircuitListeners = new AbortController();
+const { signal: stopped } = window.digitCircuitListeners;
+window.addEventListener("resize", () => state.net && draw(), { signal: stopped }); // other colours
 watch("value", update);
 update();

@@ -55,7 +55,7 @@ function fill(net, parts) {
   const room = last.w - LABEL - COUNT;
   let lines = 1; // of squares in the bar of a class
   while ((Math.ceil(net.votes / lines) * BAR) / lines > room) lines += 1;
-  Object.assign(last, { lines, size: BAR / lines });
+  Object.assign(last, { lines, cell: [room / Math.ceil(net.votes / lines), BAR / lines] });
   return parts;
 }
 
@@ -68,8 +68,8 @@ function placeVotes(net, part, bits) {
   part.centers = new Array(net.classes * net.votes);
   part.order.forEach((gates, label) => gates.forEach((gate, i) => {
     const [column, line] = [Math.floor(i / part.lines), i % part.lines];
-    const top = part.y + label * ROW + (ROW - BAR) / 2;
-    part.centers[gate] = [part.x + LABEL + (column + 0.5) * part.size, top + (line + 0.5) * part.size];
+    const [left, top] = [part.x + LABEL, part.y + label * ROW + (ROW - BAR) / 2];
+    part.centers[gate] = [left + (column + 0.5) * part.cell[0], top + (line + 0.5) * part.cell[1]];
   }));
 }
 
@@ -97,8 +97,9 @@ function signalAt(net, { parts }, x, y) {
     return index === undefined ? null : { level, index };
   }
   const label = Math.floor(down / ROW);
-  const line = Math.min(part.lines - 1, Math.max(0, Math.floor((down - label * ROW - (ROW - BAR) / 2) / part.size)));
-  const index = part.order[label]?.[Math.floor((right - LABEL) / part.size) * part.lines + line];
+  const line = Math.floor((down - label * ROW - (ROW - BAR) / 2) / part.cell[1]);
+  const near = Math.min(part.lines - 1, Math.max(0, line));
+  const index = part.order[label]?.[Math.floor((right - LABEL) / part.cell[0]) * part.lines + near];
   return right < LABEL || index === undefined ? null : { level, index };
 }
 
@@ -114,7 +115,7 @@ function drawMap({ net, image, levels, blank, root, label }, map, titles) {
   drawPaper(pen, map.parts[0], image);
   for (let level = 1; level <= net.depth; level += 1) {
     const part = map.parts[level];
-    const [w, h] = part.cell ?? [part.size, part.size];
+    const [w, h] = part.cell;
     const [wide, high] = [Math.max(w - 1, w * 0.7), Math.max(h - 1, h * 0.7)];
     part.centers.forEach(([x, y], gate) => {
       const bit = levels[level][gate];

@@ -82,7 +82,8 @@ function drawTree(state, svg, isNarrow, namesOf) {
   const stop = boxes.find((group) => group.classList.contains("focus")) ?? boxes[0];
   stop.setAttribute("tabindex", 0);
   svg.setAttribute("viewBox", `-4 -4 ${size[0] + 8} ${size[1] + 8}`);
-  svg.style.maxWidth = `${size[0] + 8}px`;
+  svg.style.maxWidth = `${1.25 * size[0]}px`;
+  svg.classList.toggle("narrow", isNarrow);
   svg.replaceChildren(paperOf(image, paper), ...wires, ...boxes);
 }
 
