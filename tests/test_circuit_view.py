@@ -232,10 +232,11 @@ def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator
     size = {"width": request.param, "height": 900}
     with loopback_context(browser, url, viewport=size) as context:
         page = context.new_page()
-        page.on("pageerror", problems.append)
+        page.on("pageerror", lambda error: problems.append(error))
         page.goto(url)
-        page.wait_for_selector("#pad canvas")
+        page.wait_for_selector("#digit-examples [data-example]")
         draw_stroke(page, SEVEN)
+        page.locator("#digit-answer .answer b").wait_for()
         page.locator("#digit-view").get_by_label(texts.VIEWS["circuit"], exact=True).check()
         part(page, "adopt").click()
         expect(part(page, "circuit")).to_have_attribute("data-state", "drawn")
@@ -253,7 +254,7 @@ def spoken(page: Page) -> str:
 
 @pytest.mark.browser
 def test_votes_and_gates_are_those_of_the_circuit(page: Page, files: dict[str, Path]) -> None:
-    assert "logic.onnx" in page.locator("#digit-answer").inner_text()
+    expect(page.locator("#header-served")).to_contain_text("logic.onnx")
     source = part(page, "tree").locator("image").get_attribute("href")
     assert source is not None
     shown = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("L")
@@ -318,8 +319,9 @@ def test_the_tree_is_walked_with_the_arrow_keys(page: Page) -> None:
 def test_the_view_follows_the_drawing_and_keeps_the_chosen_gate(page: Page) -> None:
     from benchmarks.browser import draw_stroke
 
-    part(page, "step=1").click()
+    page.locator("#digit-circuit [data-step='1']").click()
     name, lead = part(page, "detail").locator("h4").inner_text(), part(page, "lead").inner_text()
+    page.locator("#pad canvas").scroll_into_view_if_needed()
     draw_stroke(page, [(0.2, 0.5), (0.8, 0.5)])
     expect(part(page, "lead")).not_to_have_text(lead)
     assert part(page, "detail").locator("h4").inner_text() == name

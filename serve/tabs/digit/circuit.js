@@ -296,10 +296,11 @@ one("classes").addEventListener("keydown", (event) => {
   const move = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
   if (!move) return;
   event.preventDefault();
-  const { classes } = state.net;
-  const next = (state.label + move + classes) % classes;
-  one("classes").children[next].click();
-  one("classes").children[next].focus();
+  const buttons = [...one("classes").children];
+  const place = buttons.indexOf(event.target) + move;
+  const next = buttons[(place + buttons.length) % buttons.length];
+  next.click();
+  next.focus();
 });
 one("circuit").addEventListener("click", ({ target }) => {
   const step = Number(target.closest("[data-step]")?.dataset.step);
