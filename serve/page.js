@@ -42,6 +42,15 @@
     stored(name, isOn(name));
   });
 
+  // Gradio's accordions say whether they are open.
+  const expand = () =>
+    document.querySelectorAll(".label-wrap").forEach((button) => {
+      button.setAttribute("aria-expanded", button.classList.contains("open"));
+    });
+  document.addEventListener("click", ({ target }) => {
+    if (target.closest(".label-wrap")) setTimeout(expand);
+  });
+
   // What is unfolded stays so when the server renders it again.
   const open = new Set();
   document.addEventListener(
@@ -61,6 +70,7 @@
   const changed = () => {
     rename();
     press();
+    expand();
     unfold();
   };
   new MutationObserver(changed).observe(document.body, options);

@@ -50,7 +50,7 @@ VIEWS = {
     "occlusion": "Occlusion map",
     "neighbors": "Nearest training digits",
     "backends": "Backends compared",
-    "torch": "Backends compared, with torch",
+    "torch": "Backends with torch",
 }
 VIEW_EMPTY = "Draw a digit first."
 BACKENDS_HEAD = ("backend", "prediction", "probability", "score", "time", "bytes")
@@ -67,7 +67,7 @@ ONE_BACKEND = (
 EXAMPLES = "Examples from MNIST's test set"
 EXAMPLE = "Example: test digit {label}"
 CORRECTION = "Correct this prediction"
-MISTAKES = "Show this model's worst mistakes on the test set"
+MISTAKES = "Worst mistakes on the test set"
 
 # Feedback
 CORRECT_LABEL = "Correct label"

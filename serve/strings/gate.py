@@ -1,8 +1,8 @@
 """The texts of the Gate tab; names in braces are filled in."""
 
 INTRO = (
-    "A logic gate, learned by a network small enough to see completely. Drag the ring to change "
-    "the input, edit a weight, click the truth table to define your own gate, and train it here."
+    "Drag the ring to change the input, edit a weight, define your own gate in the truth table, "
+    "train it."
 )
 OWN = "your own gate"
 NAMES = {"parity3": "parity3 (xor)", "parity4": "parity4 (xor)"}

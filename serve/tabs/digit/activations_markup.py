@@ -18,7 +18,7 @@ from serve.tabs.digit.neighbor_index import Mistake, Neighbor
 from serve.tabs.templates import fill
 
 MAX_SHOWN_PX = 200  # longer side of a drawing on the page
-FRAME = (230, 159, 0)  # orange that shows on black and on white
+FRAME = (168, 172, 180)  # a gray that no ink has
 FRAME_PX = 3  # wide enough to show when the picture is scaled down
 GRAY = (150, 150, 150)  # ink without effect
 MIN_LIMIT = 0.5  # nats; lower importance gets no full colour

@@ -61,17 +61,20 @@ def build(
     network = component.build(store)
     gates = circuit.build_circuit(store, model)
     with gr.Column(elem_id="digit-views", elem_classes="card"):
-        view = gr.Radio(
-            _view_choices(store),
-            value="input",
-            label=texts.VIEW,
-            elem_id="digit-view",
-            elem_classes="glyphs",
-        )
+        with gr.Row(elem_id="digit-view-bar"):
+            view = gr.Radio(
+                _view_choices(store),
+                value="input",
+                label=texts.VIEW,
+                elem_id="digit-view",
+                elem_classes="glyphs",
+            )
+            list_mistakes = gr.Button(
+                texts.MISTAKES, size="sm", elem_classes="glyph glyph-mistakes quiet"
+            )
+        mistakes = gr.HTML(elem_id="digit-mistakes")
         output = gr.HTML(f"<p>{texts.VIEW_EMPTY}</p>", elem_id="digit-view-output")
     view_timer = gr.Timer(1, active=False)  # ticks while the view waits for the neighbour index
-    list_mistakes = gr.Button(texts.MISTAKES, size="sm", elem_classes="glyph glyph-mistakes")
-    mistakes = gr.HTML(elem_id="digit-mistakes")
     mistakes_timer = gr.Timer(1, active=False)
 
     def show_answer(value: Pad, key: str) -> tuple[str, Json, Json]:

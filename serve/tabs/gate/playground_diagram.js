@@ -34,8 +34,8 @@ function drawDiagram() {
 // The position of each layer's nodes; the drawing is as wide as its panel, so text keeps its size.
 function layers(inputs, units) {
   const svg = one("diagram");
-  const width = Math.min(440, Math.max(310, svg.clientWidth));
-  const height = Math.max(220, Math.max(units, inputs) * 70 + 24);
+  const width = Math.min(500, Math.max(310, svg.clientWidth));
+  const height = Math.max(300, Math.max(units, inputs) * 72 + 24);
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const middle = height / 2 + 10;
   const spread = (i, count) =>

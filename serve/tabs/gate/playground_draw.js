@@ -9,8 +9,11 @@ function drawAnswer() {
   }).split("\u0000");
   const answer = one("answer");
   answer.setAttribute("aria-live", timer ? "off" : "polite"); // an animation is not read aloud
-  if (answer.textContent !== `${before}${+(prob > 0.5)}${after}`)
-    answer.replaceChildren(before, node("b", {}, +(prob > 0.5)), after);
+  if (answer.textContent !== `${before}${+(prob > 0.5)}${after}`) {
+    const whole = node("span", { class: "whole" }); // on one line, if it fits
+    whole.append(before, node("b", {}, +(prob > 0.5)));
+    answer.replaceChildren(whole, after);
+  }
   one("inputs")
     .querySelectorAll("input")
     .forEach((slider, i) => {

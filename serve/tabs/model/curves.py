@@ -13,7 +13,8 @@ from serve.strings import model as say
 Points = Sequence[Sequence[float]]  # (epoch, value)
 
 SPLITS = {"train": say.TRAIN, "val": say.VALIDATION}
-COLORS = {say.TRAIN: "#2E86C1", say.VALIDATION: "#D55E00"}  # readable on light and on dark
+# Readable on light and on dark; blue and orange are values.
+COLORS = {say.TRAIN: "#7D838E", say.VALIDATION: "#1F9D78"}
 METRICS = {"loss": (say.LOSS, 1), "accuracy": (say.ACCURACY, 100)}  # title, factor
 
 

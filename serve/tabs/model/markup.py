@@ -14,11 +14,11 @@ from serve.tabs import templates
 html = templates.macros(Path(__file__).with_name("markup.html"), say)
 # In the ONNX file for programs, or part of the title.
 HIDDEN = {"task", "labels", "facts", "outputs", "torch_model", "normalisation"}
-ACCURACIES = ("val_accuracy", "test_accuracy")
+ACCURACIES = ("test_accuracy", "val_accuracy")  # in large type, the first one largest
 
 
 def facts(predictor: Predictor) -> str:
-    """Return the facts of a version as a table: all its metadata, those of `say.ROWS` first."""
+    """Return a version's accuracies in large type, and all its other metadata as a table."""
     size = say.BYTES.format(count=len(predictor.graph)) if predictor.graph else say.TORCH_PROGRAM
     values = {**predictor.metadata, "title": predictor.title, "key": predictor.key, "size": size}
     for name in ACCURACIES:
@@ -26,7 +26,9 @@ def facts(predictor: Predictor) -> str:
             values[name] = f"{float(values[name]):.2%}"
     others = sorted(values.keys() - say.ROWS - HIDDEN)
     titles = say.ROWS | {name: name.replace("_", " ").capitalize() for name in others}
-    return html("facts", [(titles[name], values[name]) for name in titles if values.get(name)])
+    pairs = {name: (titles[name], values[name]) for name in titles if values.get(name)}
+    figures = [pairs.pop(name) for name in ACCURACIES if name in pairs]
+    return html("facts", figures, list(pairs.values()))
 
 
 def sanitize(card: str) -> str:
