@@ -11,7 +11,11 @@ from onnxruntime import InferenceSession
 from experiments.core import onnx_session
 from serve.refusals import refusal
 
-INPUTS = {"mnist": "image", "logic": "image", "gate": "x"}  # task -> the one input that the page feeds
+INPUTS = {
+    "mnist": "image",
+    "logic": "image",
+    "gate": "x",
+}  # task -> the one input that the page feeds
 MAX_BYTES = 100_000_000  # of a model file; exported ones have less than two million
 
 

@@ -22,10 +22,11 @@ FUNCTIONS = (
 # Fixed texts of circuit.html.
 FRAME = {
     "map": "All gates of the circuit",
-    "map_legend": "Every small square is a gate: orange is 1, blue is 0; strong if the ink has changed "
-    "it, pale if it is the same on blank paper. Gates lie where their pixels lie on the paper; those "
-    "of the last layer are votes, sorted into a bar for each class. Choose a class, or click any gate "
-    "or pixel: lines lead back to its pixels, and on to the votes that depend on it.",
+    "map_legend": "Every small square is a gate: orange is 1, blue is 0; strong if the ink has "
+    "changed it, pale if it is the same on blank paper. Gates lie where their pixels lie on the "
+    "paper; those of the last layer are votes, sorted into a bar for each class. Choose a class, "
+    "or click any gate or pixel: lines lead back to its pixels, and on to the votes that depend "
+    "on it.",
     "classes": "Classes and their votes",
     "tree": "One gate, back to the pixels",
     "tree_legend": "Orange and solid: 1. Blue and dashed: 0. Grey: not used by this function. "
@@ -69,6 +70,9 @@ WORDS = {
     "yes": "Yes: 1.",
     "no": "No: 0.",
     "failed": "The server did not respond; choose the view again.",
-    "switch": "Read digits by the circuit {title}",
+    "blank": "A circuit of logic gates, on blank paper. Draw a digit to see its gates change.",
+    "other": "Digits are also read by a circuit of logic gates.",
+    "to_logic": "Switch to the circuit, {title}",
+    "to_mnist": "Back to the network, {title}",
     "loading": "Reading the circuit ...",
 }

@@ -42,30 +42,33 @@ function lightOf(signal) {
 
 // ---- What is shown
 
+function show(name, text = "") {
+  one("circuit").dataset.state = name;
+  one("body").hidden = name !== "drawn";
+  if (name !== "drawn") one("lead").textContent = text;
+}
+
 async function update() {
   const { id, key, note, offer } = props.value ?? {};
-  const show = (text, button) => {
-    one("message").hidden = !text;
-    one("body").hidden = text !== "";
-    one("note").textContent = text ?? "";
-    one("adopt").hidden = !button;
-    one("adopt").textContent = button ? t("switch", button) : "";
-    one("circuit").dataset.state = text === "" ? "drawn" : text ? "message" : "empty";
-  };
-  if (!id) return show(note, offer);
+  one("adopt").hidden = !offer;
+  one("adopt").textContent = offer ? t(`to_${offer.kind}`, offer) : "";
+  if (!id) return show(note ? "message" : "other", note || (offer ? t("other") : ""));
   if (!window.digitCircuits[id]) {
-    show(t("loading"));
+    show("message", t("loading"));
     const answer = await server.netlist(key).catch(() => ({ error: t("failed") }));
     if (props.value?.id !== id) return;
-    if (answer.error) return show(answer.error);
+    if (answer.error) return show("message", answer.error);
     window.digitCircuits[id] = decode(answer);
   }
-  if (state.id !== id) Object.assign(state, { id, net: window.digitCircuits[id], blank: null, kept: false, trail: [] });
+  if (state.id !== id) {
+    const net = window.digitCircuits[id];
+    Object.assign(state, { id, net, blank: null, kept: false, trail: [] });
+  }
   state.image = bytesOf(props.value.image);
   state.blank ??= compute(state.net, new Uint8Array(SIDE * SIDE));
   state.levels = compute(state.net, state.image);
   if (!state.kept) chooseClass(winners()[0]);
-  show("");
+  show("drawn");
   draw();
 }
 
@@ -119,6 +122,10 @@ const isNarrow = () => element.clientWidth < NARROW;
 function drawLead() {
   const { net, levels } = state;
   const [first, second] = winners();
+  if (!state.image.some(Boolean)) {
+    one("lead").textContent = t("blank");
+    return;
+  }
   const sum = (bits) => bits.reduce((total, value) => total + value, 0);
   one("lead").textContent = t("most", {
     label: first,

@@ -75,8 +75,11 @@ def contents(store: ModelStore, key: str, prediction: Prediction | None) -> Json
     try:
         predictor = store.load(key, TASK)
         shown["offer"] = _offer(store, predictor)
-        if predictor.task != CIRCUITS:
-            return shown
+    except UserError:  # the answer shows it
+        return shown
+    if predictor.task != CIRCUITS:
+        return shown
+    try:
         _circuit(predictor)
         image = np.zeros((28, 28), np.uint8)
         if prediction is not None:
@@ -118,13 +121,13 @@ def _circuit(predictor: Predictor) -> Circuit:
 
 
 def _offer(store: ModelStore, predictor: Predictor) -> Json | None:
-    """Return key, title and kind of a served model of the other kind, if there is one."""
+    """Return key, short title and kind of a served model of the other kind, if there is one."""
     kind = TASK if predictor.task == CIRCUITS else CIRCUITS
     key = store.defaults.get(kind, predictor.key)
     other = store.load(key, TASK)
     if other.task == predictor.task:
         return None
-    return {"key": key, "title": other.title, "kind": other.task}
+    return {"key": key, "title": other.title.partition(",")[0], "kind": other.task}
 
 
 def _text(*names: str) -> str:
