@@ -208,6 +208,19 @@ def test_a_graph_that_is_no_chain_has_a_sentence_and_an_answer(
         assert answer["code"] == "layers-unreadable"
 
 
+def test_a_circuit_of_gates_hides_the_view(tmp_path: Path, digits: mnist.Mnist) -> None:
+    graph = onnx.ModelProto()
+    graph.CopyFrom(graphs.of("mnist"))
+    for entry in graph.metadata_props:
+        entry.value = "logic" if entry.key == "task" else entry.value
+    graph.metadata_props.add(key="facts", value="{}")
+    path = tmp_path / "logic.onnx"
+    path.write_bytes(graph.SerializeToString())
+    value = component.value(str(path), predicted(path, digits.test_images[:1]))
+    assert json.loads(value) == {"model": str(path)}
+    assert component.functions(FileStore())[0](str(path)) == {"hidden": True}  # type: ignore[arg-type]
+
+
 def test_a_large_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payload, "MAX_WEIGHTS", 100)
     with refused("network-too-large", found="", expected="100"):

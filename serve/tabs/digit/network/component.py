@@ -18,6 +18,7 @@ from serve.refusals import refusal
 from serve.strings import network as texts
 from serve.tabs.digit import markup, views
 from serve.tabs.digit.activations import ActivationModel, activation_model
+from serve.tabs.digit.circuit import CIRCUITS
 from serve.tabs.digit.inference import Prediction
 from serve.tabs.digit.network import payload
 from serve.tabs.digit.network.blocks import SIDE
@@ -53,7 +54,7 @@ def value(key: str, prediction: Prediction | None) -> str:
     Without a prediction, or for a network that cannot be drawn, it is the model's key alone.
     """
     result: Json = {"model": key}
-    if prediction is None or not prediction.predictor.graph:
+    if prediction is None or not prediction.predictor.graph or _is_circuit(prediction.predictor):
         return json.dumps(result)
     model = activation_model(prediction.predictor.graph)
     if not model.blocks:
@@ -92,7 +93,14 @@ def _or_error(answer: Callable[[], Json]) -> Json:
         return {"error": str(error), "code": error.code}
 
 
+def _is_circuit(predictor: Predictor) -> bool:
+    """Return whether the model is a circuit of gates, which another component shows."""
+    return predictor.task == CIRCUITS
+
+
 def _described(predictor: Predictor) -> Json:
+    if _is_circuit(predictor):
+        return {"hidden": True}
     model = activation_model(graph_of(predictor))
     described = payload.describe(model, predictor.labels, predictor.title)
     precision = predictor.metadata.get("precision")

@@ -33,7 +33,9 @@ async function describe(key) {
     answer = { error: t("failed") };
   }
   if (key !== state.key) return; // of a model that was chosen before
+  one("network").hidden = Boolean(answer.hidden);
   one("stage").hidden = Boolean(answer.error);
+  if (answer.hidden) return;
   if (answer.error) state.problem = answer.error;
   else {
     const layers = answer.layers.map((layer) => {
