@@ -71,6 +71,7 @@ def stroke_times(page: Page) -> list[float]:
     drawn = 0
     for drawing in strokes.load(DRAWINGS / "drawings.json"):
         page.locator("#pad [data-do=clear]").click()
+        page.locator(f"{VIEW} [data-detail]").wait_for(state="hidden")
         page.wait_for_timeout(300)
         for stroke in drawing.strokes:
             browser.draw_stroke(page, stroke.tolist())

@@ -77,7 +77,7 @@ def build(
     view_timer = gr.Timer(1, active=False)  # ticks while the view waits for the neighbour index
     mistakes_timer = gr.Timer(1, active=False)
 
-    def show_answer(value: Pad, key: str) -> tuple[str, Json, Json]:
+    def show_answer(value: Pad, key: str) -> tuple[str, str, Json]:
         text, prediction = predict(store, value, key)
         return text, component.value(key, prediction), circuit.contents(store, key, prediction)
 

@@ -16,17 +16,6 @@ function drawDetail() {
   one("chain").replaceChildren(...(sums ? chain(chosen, sums) : []));
 }
 
-// A canvas's pen, with CSS pixels as its unit.
-function prepared(canvas, width, height) {
-  const ratio = Math.max(1, Math.min(2, devicePixelRatio));
-  Object.assign(canvas, { width: width * ratio, height: height * ratio });
-  Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
-  const brush = canvas.getContext("2d");
-  brush.setTransform(ratio, 0, 0, ratio, 0, 0);
-  brush.imageSmoothingEnabled = false;
-  return brush;
-}
-
 function nameOf({ layer, map }) {
   if (layer === 0) return t(state.channels > 1 ? "channels" : "channel");
   const { title, kind, count } = state.layers[layer - 1];
@@ -58,8 +47,7 @@ function drawWhole(chosen) {
   const size = side * Math.max(1, Math.floor((WHOLE * unit) / side));
   const brush = prepared(canvas, size, size);
   const cell = size / side;
-  const maps = state.maps[layer];
-  brush.drawImage((maps.picture ??= atlas(maps)), map * side, 0, side, side, 0, 0, size, size);
+  brush.drawImage(atlas(layer), map * side, 0, side, side, 0, 0, size, size);
   Object.assign(brush, { strokeStyle: palette.mark, lineWidth: 2.5 });
   brush.strokeRect((pixel % side) * cell, Math.floor(pixel / side) * cell, cell, cell);
 }
@@ -67,7 +55,7 @@ function drawWhole(chosen) {
 // Rows of patch × kernel = product, one for each of the channels with the largest sums.
 function drawProducts(chosen, { terms }) {
   const canvas = one("products");
-  const available = isNarrow() ? 0 : one("detail").clientWidth - 540 * unit;
+  const available = stage.isNarrow ? 0 : stage.detail - 540 * unit;
   const width = Math.max(440, Math.min(620 * unit, available)); // it scrolls on a phone
   const { size } = patchOf(chosen);
   const shown = terms.slice(0, SHOWN);
@@ -115,7 +103,7 @@ function drawSource({ layer, map, pixel }, channel, y, side) {
   const { row, column, size } = patchOf({ layer, map, pixel });
   const cell = side / maps.side;
   pen.imageSmoothingEnabled = false;
-  pen.drawImage((maps.picture ??= atlas(maps)), channel * maps.side, 0, maps.side, maps.side, 0, y, side, side);
+  pen.drawImage(atlas(layer - 1), channel * maps.side, 0, maps.side, maps.side, 0, y, side, side);
   frame(0.5, y, side - 1, side, 0.3);
   frame(column * cell, y + row * cell, size * cell, size * cell, 1, palette.mark, 2);
 }
@@ -158,5 +146,3 @@ function chain({ layer, map }, { terms, total, product, normalised, value }) {
     return item;
   });
 }
-
-const isNarrow = () => one("network").clientWidth < 720;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from string import Template
@@ -17,6 +18,7 @@ from serve.refusals import refusal
 from serve.strings import network as texts
 from serve.tabs.digit import markup, views
 from serve.tabs.digit.activations import ActivationModel, activation_model
+from serve.tabs.digit.circuit import CIRCUITS
 from serve.tabs.digit.inference import Prediction
 from serve.tabs.digit.network import payload
 from serve.tabs.digit.network.blocks import SIDE
@@ -33,7 +35,7 @@ def build(store: ModelStore) -> gr.HTML:
     template = Template((FOLDER / "network.html").read_text("utf-8"))
     scripts = [FOLDER.parents[1] / "dom.js", *(FOLDER / f"{name}.js" for name in SCRIPTS)]
     return gr.HTML(
-        {"model": store.defaults.get(TASK, "")},
+        value(store.defaults.get(TASK, ""), None),
         html_template=template.substitute({f"t_{key}": t for key, t in texts.FRAME.items()}),
         css_template=(FOLDER / "network.css").read_text("utf-8"),
         js_on_load="\n".join(path.read_text("utf-8") for path in scripts),
@@ -46,24 +48,24 @@ def build(store: ModelStore) -> gr.HTML:
     )
 
 
-def value(key: str, prediction: Prediction | None) -> Json:
-    """Return what the network computes for the digit that the page shows.
+def value(key: str, prediction: Prediction | None) -> str:
+    """Return what the network computes for the digit that the page shows, as JSON.
 
     Without a prediction, or for a network that cannot be drawn, it is the model's key alone.
     """
     result: Json = {"model": key}
-    if prediction is None or not prediction.predictor.graph:
-        return result
+    if prediction is None or not prediction.predictor.graph or _is_circuit(prediction.predictor):
+        return json.dumps(result)
     model = activation_model(prediction.predictor.graph)
     if not model.blocks:
-        return result
+        return json.dumps(result)
     focus = prediction.focus
     image = prediction.images[focus : focus + 1]
     classes = len(model.blocks[-1].kernel)
     target = int(prediction.outputs["probabilities"][focus].argmax())
     if prediction.refused[focus] and classes > len(prediction.predictor.labels):
         target = classes - 1  # no digit
-    return {**result, **payload.values(model, image, target)}
+    return json.dumps({**result, **payload.values(model, image, target)})
 
 
 def functions(store: ModelStore) -> list[Callable[..., Json]]:
@@ -91,7 +93,14 @@ def _or_error(answer: Callable[[], Json]) -> Json:
         return {"error": str(error), "code": error.code}
 
 
+def _is_circuit(predictor: Predictor) -> bool:
+    """Return whether the model is a circuit of gates, which another component shows."""
+    return predictor.task == CIRCUITS
+
+
 def _described(predictor: Predictor) -> Json:
+    if _is_circuit(predictor):
+        return {"hidden": True}
     model = activation_model(graph_of(predictor))
     described = payload.describe(model, predictor.labels, predictor.title)
     precision = predictor.metadata.get("precision")

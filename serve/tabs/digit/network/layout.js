@@ -3,7 +3,7 @@ const [HEAD, GAP, MARGIN, MIN_SPACE, MAX_SPACE] = [42, 3, 5, 30, 110];
 const SCALES = [1.9, 1.75, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1, 0.9, 0.8]; // until the columns fit
 const MIN_WIDTH = 760; // below it the stage scrolls sideways
 let columns = []; // {x, y, width, height, tile, across} of the input and of each layer
-let stageHeight = 0;
+let stage = null; // {width, height, isNarrow, detail}; null when it has to be measured again
 
 // The side of a map on the stage: the finer the map, the larger.
 function tileSide(side, kind) {
@@ -13,6 +13,7 @@ function tileSide(side, kind) {
 }
 
 function place() {
+  if (stage) return;
   const available = Math.max(MIN_WIDTH, one("scroll").clientWidth) - 2 * MARGIN;
   const tallest = availableHeight() - HEAD * unit;
   let fitting = null;
@@ -30,8 +31,14 @@ function place() {
     x += column.width + space;
     return placed;
   });
-  stageHeight = HEAD * unit + fitting.height + 6;
-  return Math.max(available, width) + 2 * MARGIN;
+  stage = {
+    width: Math.max(available, width) + 2 * MARGIN,
+    height: HEAD * unit + fitting.height + 6,
+    isNarrow: one("network").clientWidth < 720 * unit,
+    detail: one("scroll").clientWidth,
+  };
+  Object.assign(one("stage").style, { width: `${stage.width}px`, height: `${stage.height}px` });
+  placeLayers();
 }
 
 // What remains of the screen below the pad; the page's tokens divide it.

@@ -1,5 +1,7 @@
 // The network under the pen: what arrives, what is chosen, and when to draw.
+let value = {}; // what the server sent: one text, since Gradio copies objects number by number
 let waiting = false; // for the next animation frame
+let labelling = 0; // a timer
 let asked = 0; // requests of test digits, so that a late answer is not shown
 
 function draw() {
@@ -14,8 +16,9 @@ function draw() {
     if (!state.layers || !one("scroll").clientWidth) return;
     drawStage();
     drawDetail();
-    placeLayers();
     one("network").dataset.drawn = state.serial;
+    clearTimeout(labelling);
+    labelling = setTimeout(labelLayers, 50); // after the picture
   });
 }
 
@@ -30,7 +33,9 @@ async function describe(key) {
     answer = { error: t("failed") };
   }
   if (key !== state.key) return; // of a model that was chosen before
+  one("network").hidden = Boolean(answer.hidden);
   one("stage").hidden = Boolean(answer.error);
+  if (answer.hidden) return;
   if (answer.error) state.problem = answer.error;
   else {
     const layers = answer.layers.map((layer) => {
@@ -39,6 +44,7 @@ async function describe(key) {
     });
     Object.assign(state, answer, { layers, chosen: { layer: 1, map: null, pixel: null } });
     one("note").textContent = answer.note;
+    stage = null;
     buildLayers();
     walkTo(null);
   }
@@ -46,8 +52,8 @@ async function describe(key) {
 }
 
 function receive() {
-  const value = props.value;
-  if (!value) return;
+  if (!props.value) return;
+  value = JSON.parse(props.value);
   if (value.model !== state.key) return describe(value.model);
   if (!state.layers) return draw();
   if (!value.layers) Object.assign(state, { maps: null, image: null });
@@ -96,7 +102,14 @@ function placeLayers() {
       });
       const [title, note] = titleOf(layer);
       control.setAttribute("aria-label", t("layer", { title, note }));
-      if (!state.maps) return;
+    });
+}
+
+function labelLayers() {
+  if (!state.maps) return;
+  one("layers")
+    .querySelectorAll(".layer")
+    .forEach((control, layer) => {
       const map = state.chosen.layer === layer ? selection().map : layer ? strongestMap(layer) : 0;
       control.setAttribute("aria-valuenow", map + 1);
       control.setAttribute("aria-valuetext", spoken(layer, map));
@@ -142,7 +155,7 @@ function act(next) { // what a click does
 
 async function light(target) { // the strongest paths to another class
   const serial = state.serial;
-  const image = props.value.image;
+  const { image } = value;
   const answer = await server.paths({ model: state.key, image, target });
   if (serial !== state.serial || answer.error) return;
   Object.assign(state, answer);
@@ -190,21 +203,21 @@ function digitNodes({ error, digits }, unit) {
 }
 
 // ---- events
-const stage = one("layers");
-stage.addEventListener("pointermove", (event) => {
+const controls = one("layers");
+controls.addEventListener("pointermove", (event) => {
   if (!state.maps || state.pinned || event.pointerType === "touch") return;
   const next = at(event);
   if (!next || !isVisible(next.layer)) return;
   state.pointed = true;
   choose(next);
 });
-stage.addEventListener("pointerleave", () => point(false));
-stage.addEventListener("focusout", () => point(false));
-stage.addEventListener("click", (event) => {
+controls.addEventListener("pointerleave", () => point(false));
+controls.addEventListener("focusout", () => point(false));
+controls.addEventListener("click", (event) => {
   const next = state.maps && at(event);
   if (next && isVisible(next.layer)) act(next);
 });
-stage.addEventListener("keydown", (event) => {
+controls.addEventListener("keydown", (event) => {
   if (!state.maps) return;
   const layer = Number(event.target.dataset.layer);
   const { count } = state.maps[layer];
@@ -223,7 +236,7 @@ stage.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-stage.addEventListener("focusin", (event) => {
+controls.addEventListener("focusin", (event) => {
   const layer = Number(event.target.dataset.layer);
   if (!state.maps || state.chosen.layer === layer || !event.target.matches(":focus-visible")) return;
   if (!isVisible(layer)) return;
@@ -257,7 +270,7 @@ one("back").addEventListener("click", () => walkTo(state.step - 1));
 one("end").addEventListener("click", () => walkTo(null));
 
 const restyle = () => {
-  palette = null;
+  palette = stage = null;
   state.maps?.forEach((maps) => delete maps.picture);
   draw();
 };

@@ -1,23 +1,31 @@
 // The stage: maps, units and logits of the drawing, and the lit paths between them.
 const GROWN = 118; // side of the map below the pointer
-let pen = null;
+let pen = null; // of the canvas that is drawn on
+let picturePen = null; // of the picture with 28x28 pixels
 
 function drawStage() {
-  const width = place();
-  const canvas = one("canvas");
-  const ratio = Math.max(1, Math.min(2, devicePixelRatio));
-  Object.assign(one("stage").style, { width: `${width}px`, height: `${stageHeight}px` });
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(stageHeight * ratio))
-    Object.assign(canvas, { width: width * ratio, height: stageHeight * ratio });
-  pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, stageHeight);
-  pen.imageSmoothingEnabled = false;
+  place();
+  pen = prepared(one("canvas"), stage.width, stage.height);
   drawHeads();
   if (state.maps) drawPaths();
   drawPicture();
   columns.forEach((_, layer) => drawLayer(layer));
   if (state.maps) drawChosen();
+}
+
+// A canvas's pen, with CSS pixels as its unit, on an empty canvas.
+function prepared(canvas, width, height) {
+  const ratio = Math.max(1, Math.min(2, devicePixelRatio));
+  const size = { width: Math.round(width * ratio), height: Math.round(height * ratio) };
+  if (canvas.width !== size.width || canvas.height !== size.height) {
+    Object.assign(canvas, size);
+    Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+  }
+  const brush = canvas.getContext("2d");
+  brush.setTransform(ratio, 0, 0, ratio, 0, 0);
+  brush.clearRect(0, 0, width, height);
+  brush.imageSmoothingEnabled = false;
+  return brush;
 }
 
 const isVisible = (layer) => state.maps && (state.step === null || layer < state.step);
@@ -54,16 +62,15 @@ function drawPicture() {
   const shown = state.channels > 1 ? "channels" : "channel";
   text(t(shown), x + width / 2, y + picture + 14 * unit, { size: 11, alpha: 0.8 });
   if (!state.image) return;
-  const small = new OffscreenCanvas(28, 28);
-  const brush = small.getContext("2d");
-  const image = brush.createImageData(28, 28);
+  picturePen ??= new OffscreenCanvas(28, 28).getContext("2d");
+  const image = picturePen.createImageData(28, 28);
   const [paper, ink] = palette.isDark ? [12, 255] : [255, 0];
   state.image.forEach((value, index) => {
     image.data.fill(paper + ((ink - paper) * value) / 255, index * 4, index * 4 + 3);
     image.data[index * 4 + 3] = 255;
   });
-  brush.putImageData(image, 0, 0);
-  pen.drawImage(small, x, y, picture, picture);
+  picturePen.putImageData(image, 0, 0);
+  pen.drawImage(picturePen.canvas, x, y, picture, picture);
   frame(x, y, picture, picture, 0.35);
 }
 
@@ -80,7 +87,7 @@ function drawLayer(layer) {
   const visible = isVisible(layer);
   const lit = new Map(visible ? (state.paths[layer]?.maps ?? []) : []);
   const maps = visible ? state.maps[layer] : null;
-  const picture = maps && (maps.picture ??= atlas(maps));
+  const picture = maps && atlas(layer);
   const done = isCurrent(layer) ? state.progress : 1;
   for (let map = 0; map < count; map++) {
     const { x, y, width: side } = squareOf(layer, map);
@@ -203,13 +210,13 @@ function marked(layer, map, pixel) {
   }
   const side = state.pointed ? Math.max(GROWN, square.width * 1.4) : square.width;
   const within = (wish, end) => Math.max(3, Math.min(end - side - 3, wish));
-  const x = within(square.x + (square.width - side) / 2, one("stage").clientWidth);
-  const y = within(square.y + (square.height - side) / 2, stageHeight);
+  const x = within(square.x + (square.width - side) / 2, stage.width);
+  const y = within(square.y + (square.height - side) / 2, stage.height);
   pen.save();
   Object.assign(pen, { shadowColor: "rgba(0,0,0,.45)", shadowBlur: 14, fillStyle: colourOf(0) });
   pen.fillRect(x, y, side, side);
   pen.restore();
-  drawMap(maps.picture, maps, map, x, y, side, 1);
+  drawMap(atlas(layer), maps, map, x, y, side, 1);
   frame(x, y, side, side, 1, palette.mark, 2);
   const cell = side / maps.side;
   const place = {

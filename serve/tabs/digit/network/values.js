@@ -18,19 +18,30 @@ const state = {
   progress: 1, // of the animation of a step
 };
 
-const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+const FULL = 0.75; // of the largest value of a layer: the full colour
+
+function bytes(base64) {
+  const text = atob(base64);
+  const result = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index++) result[index] = text.charCodeAt(index);
+  return result;
+}
 
 function unpack({ scales, data }) {
   const integers = new Int16Array(bytes(data).buffer);
+  const values = new Float32Array(integers.length);
   const size = integers.length / scales.length;
-  return Float32Array.from(integers, (value, index) => value * scales[Math.floor(index / size)]);
+  for (let row = 0; row < scales.length; row++)
+    for (let index = row * size; index < (row + 1) * size; index++)
+      values[index] = integers[index] * scales[row];
+  return values;
 }
 
 function mapsOf({ shape, ...packed }) {
   const values = unpack({ shape, ...packed });
-  const sorted = values.map(Math.abs).sort();
-  const limit = Math.max(1e-6, sorted[Math.floor(0.995 * (sorted.length - 1))]); // full colour
-  return { count: shape[0], side: shape[1], values, limit };
+  let most = 1e-6;
+  for (const value of values) if (Math.abs(value) > most) most = Math.abs(value);
+  return { count: shape[0], side: shape[1], values, limit: FULL * most };
 }
 
 // ---- one number of a map: the patch below the kernel, the kernel, and their products
@@ -131,20 +142,28 @@ function textOn(level) {
   return 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#111" : "#fff";
 }
 
-// A picture of all maps of a layer side by side, one pixel each value.
-function atlas({ count, side, values, limit }) {
-  const canvas = new OffscreenCanvas(count * side, side);
-  const pen = canvas.getContext("2d");
-  const image = pen.createImageData(count * side, side);
-  const pixels = new Uint32Array(image.data.buffer);
+// A picture of all maps of a layer side by side, one pixel each value; drawn once a drawing.
+const sheets = []; // a canvas, its pen and its pixels for each layer
+
+function atlas(layer) {
+  const maps = state.maps[layer];
+  const { count, side, values, limit } = maps;
+  if (maps.picture) return maps.picture;
+  const width = count * side;
+  let sheet = sheets[layer];
+  if (sheet?.image.width !== width || sheet.image.height !== side) {
+    const pen = new OffscreenCanvas(width, side).getContext("2d");
+    const image = pen.createImageData(width, side);
+    sheet = sheets[layer] = { pen, image, pixels: new Uint32Array(image.data.buffer) };
+  }
   const factor = 255 / limit;
-  for (let map = 0; map < count; map++)
+  for (let map = 0, index = 0; map < count; map++)
     for (let row = 0; row < side; row++)
-      for (let column = 0; column < side; column++) {
-        const level = Math.round(values[(map * side + row) * side + column] * factor);
-        const index = Math.max(0, Math.min(510, level + 255));
-        pixels[row * count * side + map * side + column] = palette.table[index];
+      for (let place = row * width + map * side, end = place + side; place < end; place++) {
+        const level = Math.round(values[index++] * factor) + 255;
+        sheet.pixels[place] = palette.table[Math.max(0, Math.min(510, level))];
       }
-  pen.putImageData(image, 0, 0);
-  return canvas;
+  sheet.pen.putImageData(sheet.image, 0, 0);
+  maps.picture = sheet.pen.canvas;
+  return maps.picture;
 }
