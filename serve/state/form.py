@@ -36,7 +36,6 @@ def _one_of(names: object) -> object:
     return Field(pattern=f"^({'|'.join(map(re.escape, names))})$")  # type: ignore[call-overload]
 
 
-_BITS = "|".join(f"[01]{{{2**inputs}}}" for inputs in range(1, truth_table.MAX_INPUTS + 1))
 Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
 Units = Annotated[list[Weight], Field(min_length=1, max_length=MAX_UNITS)]
 Coordinate = Annotated[float, Field(ge=-SIDE_PX, le=3 * SIDE_PX)]  # a pen may leave the canvas
@@ -64,14 +63,14 @@ class Network(Form):
     @model_validator(mode="after")
     def _check_shapes(self) -> Network:
         if not len(self.weight1) == len(self.bias1) == len(self.weight2):
-            raise ValueError("weight1, bias1 and weight2 have different numbers of hidden units")
+            raise ValueError("as many hidden units in weight1, bias1 and weight2")
         return self
 
 
 class Gate(Form):
     """The gate playground."""
 
-    bits: Annotated[str, Field(pattern=f"^({_BITS})$")]  # the outputs in counting order
+    bits: Annotated[str, Field(pattern=f"^[01]{{2,{2**truth_table.MAX_INPUTS}}}$")]  # by row
     source: Literal["served", "trained"] = "served"
     hidden: Annotated[int, Field(ge=1, le=MAX_HIDDEN)] = HIDDEN_DIM
     activation: numpy_training.Activation = ACTIVATION
@@ -86,10 +85,12 @@ class Gate(Form):
     @model_validator(mode="after")
     def _check_inputs(self) -> Gate:
         inputs = len(self.bits).bit_length() - 1
+        if len(self.bits) != 2**inputs:
+            raise ValueError(f"2, 4, 8, ... bits, one a row, not {len(self.bits)}")
         if self.x and len(self.x) != inputs:
-            raise ValueError(f"x has {len(self.x)} numbers, but the gate has {inputs} inputs")
+            raise ValueError(f"{inputs} numbers in x, one an input, not {len(self.x)}")
         if self.network and any(len(row) != inputs for row in self.network.weight1):
-            raise ValueError(f"weight1 does not have {inputs} numbers a hidden unit")
+            raise ValueError(f"{inputs} numbers a hidden unit in weight1")
         return self
 
 
@@ -139,11 +140,11 @@ def unpack(link: str) -> bytes:
     """
     _, found, body = link.partition(PREFIX)
     if not found:
-        raise ValueError(f"a link without {PREFIX}")
+        raise ValueError(f"a link with {PREFIX}")
     if body.lower().startswith(("{", "%7b")):
         return unquote(body).encode()
     try:
         packed = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, MAX_JSON)
     except (binascii.Error, zlib.error) as error:
-        raise ValueError("a link that is cut off or changed") from error
+        raise ValueError("a link that is neither cut off nor changed") from error

@@ -72,7 +72,8 @@ function mark(name) {
   if (!part) return;
   part.classList.add("lesson-mark");
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  part.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+  const narrow = panel.getBoundingClientRect().left === 0; // the panel covers the lower half
+  part.scrollIntoView({ block: narrow ? "start" : "nearest", behavior: calm ? "auto" : "smooth" });
 }
 
 one("list").append(

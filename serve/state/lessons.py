@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
@@ -34,13 +35,18 @@ class Step(Form):
     @field_validator("state", mode="before")
     @classmethod
     def _unpack(cls, state: object) -> object:
-        return json.loads(unpack(state)) if isinstance(state, str) else state
+        if not isinstance(state, str):
+            return state
+        try:
+            return json.loads(unpack(state))
+        except json.JSONDecodeError as error:
+            raise ValueError("a link that carries a state") from error
 
     @field_validator("look_at")
     @classmethod
     def _check_part(cls, name: str | None) -> str | None:
         if name is not None and name not in PARTS:
-            raise ValueError(f"Input should be one of {', '.join(PARTS)}")
+            raise ValueError(f"one of {', '.join(PARTS)}")
         return name
 
 
@@ -72,7 +78,7 @@ def load(path: Path = LESSONS) -> list[Lesson]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = _where(content, first["loc"])
-        raise _invalid(path, where, first["msg"], first["input"]) from error
+        raise _invalid(path, where, _expected(first), first["input"]) from error
     except (OSError, ValueError) as error:
         raise _invalid(path, "the file", "a list of lessons in JSON", error) from error
     names = [lesson.name for lesson in lessons]
@@ -105,6 +111,21 @@ def _where(content: object, loc: Sequence[int | str]) -> str:
     if loc:
         place.append(f"field {'.'.join(map(str, loc))}")
     return ", ".join(place) or "the file"
+
+
+def _expected(error: Mapping[str, Any]) -> str:
+    """Return what was expected, in words, of one of pydantic's errors."""
+    if error["type"] == "extra_forbidden":
+        return "a field of this form"
+    if error["type"] == "missing":
+        return "this field"
+    if error["type"] == "string_pattern_mismatch":
+        names = re.fullmatch(r"\^\((.*)\)\$", error["ctx"]["pattern"])
+        return f"one of {names[1].replace('|', ', ')}" if names else error["msg"].lower()
+    text = re.sub(
+        "^(Value error, |Input should be |String should have |List should have )", "", error["msg"]
+    )
+    return text.replace(" after validation", "")
 
 
 def _invalid(path: Path, where: str, expected: str, found: object) -> Exception:

@@ -106,6 +106,7 @@ function mismatch(gate) {
   const inputs = Math.log2(gate.bits.length);
   const { weight1, bias1, weight2 } = gate.network ?? { weight1: [], bias1: [], weight2: [] };
   const fits =
+    Number.isInteger(inputs) &&
     [0, inputs].includes(gate.x?.length ?? 0) &&
     weight1.every((row) => row.length === inputs) &&
     weight1.length === bias1.length &&

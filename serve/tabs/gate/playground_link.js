@@ -56,6 +56,7 @@ async function setState(goal) {
   state.stale = goal.stale;
   showNetwork(goal);
   draw();
+  await new Promise(requestAnimationFrame); // it is drawn then
 }
 
 async function trainTo(goal) {
