@@ -22,7 +22,7 @@ from serve.tabs.gate.api import MAX_HIDDEN
 from serve.tabs.gate.circuits import CIRCUITS
 from serve.tabs.gate.tab import ACTIVATION, HIDDEN_DIM
 
-VERSION = 1  # of the form; it increases when old links can no longer be read
+VERSION: Literal[1] = 1  # of the form; it increases when old links can no longer be read
 PREFIX = "#state="
 TABS = ("mnist", "gate", "model")
 MAX_FRAGMENT = 4096  # characters of a link that the page makes
