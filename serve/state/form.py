@@ -24,7 +24,7 @@ from serve.tabs.gate.tab import ACTIVATION, HIDDEN_DIM
 
 VERSION: Literal[1] = 1  # of the form; it increases when old links can no longer be read
 PREFIX = "#state="
-TABS = ("mnist", "gate", "model")
+TABS = ("mnist", "gate", "learn", "model")
 MAX_FRAGMENT = 4096  # characters of a link that the page makes
 MAX_READ = 16_384  # characters of a link that the page reads
 MAX_JSON = 200_000  # bytes of a link's state once it is unpacked

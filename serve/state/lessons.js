@@ -14,9 +14,11 @@ function openLessons() {
 function makeRoom() {
   const content = element.closest("main") ?? document.body;
   Object.assign(content.style, { paddingRight: "", paddingBottom: "" });
-  if (panel.hidden) return;
   const [box, room] = [panel.getBoundingClientRect(), content.getBoundingClientRect()];
-  if (box.left > 0) content.style.paddingRight = `${Math.max(0, room.right - box.left + 16)}px`;
+  const beside = box.left > 0;
+  content.classList.toggle("beside-lesson", beside);
+  if (panel.hidden) return;
+  if (beside) content.style.paddingRight = `${Math.max(0, room.right - box.left + 16)}px`;
   else content.style.paddingBottom = `${window.innerHeight - box.top + 16}px`;
 }
 

@@ -1,7 +1,12 @@
 // The page's state as JSON, made of its parts, and the page set to a state.
 // A part is {get(level), set(value)} in window.pageParts; a tab's components add theirs when they
 // are mounted. `get` returns what a link carries, the smaller the higher the level, or null.
-const TAB_PARTS = { mnist: ["drawing", "view"], gate: ["gate", "circuit"], model: ["drawing", "model"] };
+const TAB_PARTS = {
+  mnist: ["drawing", "view"],
+  gate: ["gate", "circuit"],
+  learn: [],
+  model: ["drawing", "model"],
+};
 const LEVELS = 6;
 const MOUNT_MS = 20_000; // until a part that is missing counts as broken
 const parts = (window.pageParts ??= {});

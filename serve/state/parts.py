@@ -17,7 +17,7 @@ PARTS = {
     "diagram": Part("gate", "#gate-playground [data-diagram]"),
     "history": Part("gate", "#gate-playground [data-history]"),
     "table": Part("gate", "#gate-playground [data-rows]"),
-    "circuit": Part("gate", "#gate-circuits [data-wiring]"),
+    "circuit": Part("gate", "#gate-circuits .panel.wide"),
     "pad": Part("mnist", "#pad canvas"),
     "answer": Part("mnist", "#digit-answer"),
     "view": Part("mnist", "#digit-view-output"),

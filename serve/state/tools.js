@@ -1,7 +1,11 @@
 // The page's tools: copy a link, save a view, and open a link when the page or its address changes.
+const SHOWN_MS = 8000; // of what went well; a fault stays until something else is done
 const busy = (is) => { element.firstElementChild.dataset.busy = is; };
 
+let fading = null;
 function message(text, isFault = false) {
+  clearTimeout(fading);
+  if (text && !isFault) fading = setTimeout(message, SHOWN_MS, "");
   one("message").textContent = text;
   one("message").hidden = !text;
   one("message").classList.toggle("fault", isFault);
@@ -66,6 +70,7 @@ function saveButton(name, kind) {
   const { label } = props.parts[name];
   const button = node("button", {
     type: "button",
+    class: "button",
     "data-view": name,
     "data-kind": kind,
     "aria-label": t("save_as", { label, kind: kind.toUpperCase() }),

@@ -7,6 +7,7 @@ FRAME = {
     "copy": "Copy link",
     "copy_why": "A link that opens the page as it is now; nothing is sent to a server",
     "save": "Save view",
+    "save_why": "A part of this tab as a PNG or SVG file",
     "address": "Link to the page as it is now",
     "close": "Close",
     "close_lessons": "Close the lessons",
