@@ -49,7 +49,7 @@ def test_lessons_are_offered_for_the_models_that_are_served() -> None:
 
 MISTAKES: list[tuple[tuple[str | int, ...], object, str]] = [  # place, value, what is named
     ((0, "steps", 1, "state", "gate", "hidden"), 99, "xor, step 2, field state.gate.hidden"),
-    ((0, "steps", 1, "state", "gate", "bits"), "011", "xor, step 2, field state.gate.bits"),
+    ((0, "steps", 1, "state", "gate", "bits"), "011", "xor, step 2, field state.gate"),
     ((0, "steps", 3, "state", "gate", "x"), [0.5], "xor, step 4, field state.gate"),
     ((0, "steps", 0, "state", "colour"), "red", "xor, step 1, field state.colour"),
     ((0, "steps", 0, "state"), "no link", "xor, step 1, field state"),

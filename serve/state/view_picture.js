@@ -31,7 +31,7 @@ function groundOf(part) { // the first colour below a part
   }
   return "#fff";
 }
-const isClear = (colour) => /^transparent$|, 0\)$|\/ 0\)$/.test(colour);
+const isClear = (colour) => /^transparent$|^rgba\(.*, 0\)$|\/ 0\)$/.test(colour);
 
 function addPart(part, svg, place) {
   const looks = getComputedStyle(part);
