@@ -153,6 +153,8 @@ def state_is_shown(page: Page, state: form.State) -> None:
         circuit_is_shown(page, state.circuit)
     if state.drawing:
         drawing_is_shown(page, state.drawing)
+    if state.network:
+        network_is_shown(page, state.network)
     if state.view:
         expect(page.locator("#digit-view input:checked")).to_have_value(state.view)
     if state.model:
@@ -178,6 +180,13 @@ def gate_is_shown(page: Page, gate: form.Gate) -> None:
     if gate.network:
         shown("weight").select_option("weight2 1")
         expect(shown("value")).to_have_value(f"{gate.network.weight2[1]:g}")
+
+
+def network_is_shown(page: Page, network: form.Layers) -> None:
+    walk = page.locator("#digit-network [data-end]")  # visible during the walk alone
+    (expect(walk).to_be_hidden if network.step is None else expect(walk).to_be_visible)()
+    pinned = page.locator("#digit-network [data-unpin]")
+    (expect(pinned).to_be_hidden if network.layer is None else expect(pinned).to_be_visible)()
 
 
 def circuit_is_shown(page: Page, circuit: form.Circuit) -> None:

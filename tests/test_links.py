@@ -39,7 +39,8 @@ GOOD: list[dict[str, Any]] = [
     {"version": 1, "tab": "gate"},
     {"gate": {"bits": XOR, "hidden": 8, "x": [0, 1.25], "network": NETWORK, "edited": True}},
     {"circuit": {"name": "multiplier", "row": 15}},
-    {"drawing": {"wide": True, "strokes": [STROKE], "picture": ["0f", "f0"]}, "view": "maps"},
+    {"network": {"layer": 2, "map": 3, "pixel": 40}},
+    {"drawing": {"wide": True, "strokes": [STROKE], "picture": ["0f", "f0"]}, "view": "neighbors"},
 ]
 BAD: list[Any] = [
     {"version": 2},
@@ -63,6 +64,7 @@ BAD: list[Any] = [
     {"drawing": {"strokes": [STROKE] * 101}},
     {"drawing": {"picture": ["no hex"]}},
     {"view": "kitchen"},
+    {"network": {"layer": -1}},
     {"model": "../secret"},
     {"__proto__x": 1},
 ]

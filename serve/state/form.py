@@ -120,6 +120,15 @@ class Drawing(Form):
     ] = []
 
 
+class Layers(Form):
+    """The network under the pen: a step of the walk, or a pinned map; without both, nothing."""
+
+    step: Annotated[int, Field(ge=0, le=50)] | None = None
+    layer: Annotated[int, Field(ge=0, le=50)] | None = None  # 0 is the input
+    map: Annotated[int, Field(ge=0, le=5000)] | None = None  # None: the strongest
+    pixel: Annotated[int, Field(ge=0, le=5000)] | None = None  # None: its largest
+
+
 class State(Form):
     """The page's state; what it lacks stays as it is."""
 
@@ -128,6 +137,7 @@ class State(Form):
     gate: Gate | None = None
     circuit: Circuit | None = None
     drawing: Drawing | None = None
+    network: Layers | None = None
     view: Annotated[str, _one_of(digit.VIEWS)] | None = None  # of the Digit tab
     model: Annotated[str, Field(pattern="^[a-z_]{1,40}$")] | None = None  # a task's panel
 

@@ -2,7 +2,7 @@
 // A part is {get(level), set(value)} in window.pageParts; a tab's components add theirs when they
 // are mounted. `get` returns what a link carries, the smaller the higher the level, or null.
 const TAB_PARTS = {
-  mnist: ["drawing", "view"],
+  mnist: ["drawing", "view", "network"],
   gate: ["gate", "circuit"],
   learn: [],
   model: ["drawing", "model"],

@@ -19,6 +19,8 @@ PARTS = {
     "table": Part("gate", "#gate-playground [data-rows]"),
     "circuit": Part("gate", "#gate-circuits .panel.wide"),
     "pad": Part("mnist", "#pad canvas"),
+    "network": Part("mnist", "#digit-network [data-network]"),
+    "arithmetic": Part("mnist", "#digit-network [data-detail]"),
     "answer": Part("mnist", "#digit-answer"),
     "view": Part("mnist", "#digit-view-output"),
     "architecture": Part("model", '[id^="model-picture-"] img'),

@@ -13,7 +13,7 @@ from serve.state import form, lessons, parts
 from serve.strings import lessons as texts
 
 HERE = Path(__file__).parent
-DOM = HERE.parent / "tabs" / "gate" / "dom.js"
+DOM = HERE.parent / "tabs" / "dom.js"
 SCRIPTS = ("link.js", "page_state.js", "view_picture.js", "tools.js", "lessons.js")
 
 

@@ -40,6 +40,7 @@ function addPart(part, svg, place) {
   if (part instanceof SVGSVGElement) return void svg.append(drawingOf(part, box, place));
   if (!box.width || !box.height) return addChildren(part, svg, place);
   addBox(looks, box, svg, place);
+  addBar(part, box, svg, place);
   if (part instanceof HTMLImageElement) svg.append(pictureAt(part.src, looks, box, place));
   else if (part instanceof HTMLCanvasElement)
     svg.append(pictureAt(part.toDataURL(), looks, box, place));
@@ -67,6 +68,15 @@ function addBox(looks, box, svg, place) {
       ...(bordered ? { stroke: looks.borderTopColor, "stroke-width": border } : {}),
     }),
   );
+}
+
+// A bar that CSS draws as a ::before without text, at the part's left.
+function addBar(part, box, svg, place) {
+  const bar = getComputedStyle(part, "::before");
+  if (bar.content !== '""' || bar.display !== "block" || bar.maskImage !== "none") return;
+  const size = { width: parseFloat(bar.width), height: parseFloat(bar.height) };
+  if (!(size.width > 0) || isClear(bar.backgroundColor)) return;
+  svg.append(svgNode("rect", { ...place(box), ...size, fill: bar.backgroundColor }));
 }
 
 const pictureAt = (href, looks, box, place) =>

@@ -51,6 +51,8 @@ PARTS = {
     "table": "Truth table",
     "circuit": "Circuit",
     "pad": "Drawing",
+    "network": "Network",
+    "arithmetic": "Arithmetic of a pixel",
     "answer": "Prediction",
     "view": "View",
     "architecture": "Architecture",
