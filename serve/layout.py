@@ -25,6 +25,7 @@ STYLES = (
     "tabs/digit/digit.css",
     "tabs/digit/activations.css",
     "tabs/model/model.css",
+    "state/tools.css",
 )
 MAX_UPLOAD_AGE_S = 3600
 

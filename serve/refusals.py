@@ -96,6 +96,10 @@ REFUSALS = {
     "network-too-large": Refusal(
         400, "{model}", "at most {limit} weights", "Choose another, or train one here."
     ),
+    # Lessons
+    "lessons-invalid": Refusal(
+        START, "{file}, {where}", "{expected}", "Correct it; see docs/lessons.md."
+    ),
     # Requests
     "address-forbidden": Refusal(400, "file", "an uploaded file", "Upload the file itself."),
     "answer-late": Refusal(504, "answer", "an answer within {seconds:g} s", "Try again."),

@@ -10,6 +10,7 @@ import gradio as gr
 
 from experiments.core.errors import UserError
 from serve.models.store import ModelStore
+from serve.state import tools
 from serve.strings import layout as texts
 from serve.strings.model import TEST_ACCURACY
 from serve.tabs import templates
@@ -33,6 +34,7 @@ def build(store: ModelStore, dropdowns: Sequence[gr.Dropdown]) -> None:
     with gr.Row(elem_id="header"):
         gr.HTML(_html("brand"), elem_id="header-brand")
         models = gr.HTML(served(store, defaults), elem_id="header-served")
+        tools.build(store.defaults)
         gr.HTML(_html("switches"), elem_id="header-switches")
     gr.on([each.change for each in dropdowns], show, [*dropdowns], [models], **QUIET)
 

@@ -59,6 +59,7 @@ WORDS = {
     "not_served": "The registered model does not have this gate, so it is trained here.",
     "stale": "The network shown was not trained on this table. Press Train.",
     "edited": "With edited weights.",
+    "linked": "The network is from the link.",
     "training": "Training ...",
     "result": "Initialisation {start} learned {right} of {rows} rows.",
     "success_rate": "{percent} % of {starts} initialisations learned all rows "

@@ -27,6 +27,7 @@ from serve.web.gradio_patches import QUIET, Event
 from serve.web.limits import MAX_FILE_BYTES, MEGABYTE
 
 HERE = Path(__file__).parent
+PAD_SCRIPTS = ("pad.js", "pad_link.js")
 SIDE_PX, PEN_PX = 400, 30  # of the canvas, and a pen as wide on it as MNIST's
 DIGITS = list("0123456789")
 Pad = Mapping[str, str] | None  # as `from_pad` takes it
@@ -48,7 +49,7 @@ def build(
         with gr.Column(elem_id="digit-draw"):
             pad = gr.HTML(
                 html_template=_pad_template(),
-                js_on_load=(HERE / "pad.js").read_text("utf-8"),
+                js_on_load="".join((HERE / name).read_text("utf-8") for name in PAD_SCRIPTS),
                 elem_id="pad",
             )
             gr.HTML(f"<h3>{texts.EXAMPLES}</h3>{_examples()}", elem_id="digit-examples")

@@ -8,7 +8,7 @@ let requested = 0; // trainings, so that a late answer is not shown
 const served = () => (props.value && props.value.gates) || {};
 const servedNet = () => Object.values(served()).find((gate) => gate.bits === state.bits) || null;
 function show(base) {
-  Object.assign(state, { base, net: base, edited: false });
+  Object.assign(state, { base, net: base, edited: false, linked: false });
   draw();
 }
 function name(bits) {

@@ -30,7 +30,8 @@ function drawStatus() {
   if (state.training) parts.training = t("training");
   if (state.problem) parts[state.problem.code] = state.problem.error;
   if (props.value.note) parts[props.value.code] = props.value.note;
-  if (state.source === "served" && state.base)
+  if (state.linked) parts.linked = t("linked");
+  else if (state.source === "served" && state.base)
     parts.served = t("served", {
       title: props.value.title,
       hidden: state.base.bias1.length,

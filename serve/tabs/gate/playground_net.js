@@ -20,6 +20,7 @@ const state = {
   run: null,
   frame: 0,
   edited: false,
+  linked: false, // the network is from a link
   stale: false,
   weight: "weight1 0 0",
   problem: null,

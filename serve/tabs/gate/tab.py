@@ -27,9 +27,9 @@ ACTIVATION: numpy_training.Activation = "tanh"
 MAX_WEIGHT = 100  # of an edited weight
 ONE_INPUT = {"false": "00", "a": "01", "not_a": "10", "true": "11"}
 FOLDER = Path(__file__).parent
-PARTS = ("_net", "_surface", "_diagram", "_table", "_history", "_draw", "")
+PARTS = ("_net", "_surface", "_diagram", "_table", "_history", "_draw", "", "_link")
 PLAYGROUND = ("../dom.js", *(f"playground{part}.js" for part in PARTS))  # in this order
-CIRCUIT = ("../dom.js", "circuits.js")
+CIRCUIT = ("../dom.js", "circuits.js", "circuits_link.js")
 
 
 def build(store: "ModelStore", chosen: gr.Dropdown) -> list[Event]:

@@ -26,7 +26,8 @@ from serve.tabs.digit.network.payload import Json
 from serve.tabs.digit.views import TASK, graph_of
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("values", "layout", "stage", "arithmetic", "walk", "network")  # in this order
+# In this order.
+SCRIPTS = ("values", "layout", "stage", "arithmetic", "walk", "network", "network_link")
 EXACT = ("fp32", None)  # precisions whose sums the page can repeat
 
 
