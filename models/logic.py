@@ -5,8 +5,9 @@ of groups); K. Fojcik et al., "LILogicNet", 2025 (learned wires); Y. Bengio et a
 Propagating Gradients Through Stochastic Neurons", 2013 (straight-through rounding).
 """
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import torch
 from jaxtyping import Bool, Float, Int64, Real
@@ -75,19 +76,68 @@ class Circuit(nn.Module):
         return logits
 
 
+class Readers(NamedTuple):
+    """A layer's candidates the other way round: by signal, the wires that may read it.
+
+    Attributes:
+        places: of the candidates, signal by signal, in the flattened `sources`.
+        wires: of these candidates.
+        starts: of each signal in `places`.
+    """
+
+    places: Int64[Tensor, " candidates"]
+    wires: Int64[Tensor, " candidates"]
+    starts: Int64[Tensor, " signals"]
+
+    @classmethod
+    def of(cls, sources: Int64[Tensor, "wires width"], signals: int) -> Self:
+        """Return the readers of `signals` signals."""
+        flat = sources.flatten()
+        counts = flat.bincount(minlength=signals)
+        places = flat.argsort(stable=True)
+        return cls(places, places // sources.shape[1], counts.cumsum(0) - counts)
+
+
+class _PassBack(torch.autograd.Function):
+    """Gives the gradient of weighted sums of `values` to `values`.
+
+    embedding_bag does so as well, but sorts the candidates in each step, which takes longer than
+    all else.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, sums: Tensor, values: Tensor, weights: Tensor, readers: Readers
+    ) -> Tensor:
+        ctx.save_for_backward(weights.flatten()[readers.places])
+        ctx.readers = readers
+        return sums.view_as(sums)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (gradient,), (weights,), readers = gradients, ctx.saved_tensors, ctx.readers
+        by_signal = embedding_bag(
+            readers.wires, gradient, readers.starts, per_sample_weights=weights, mode="sum"
+        )
+        return gradient, by_signal, None, None
+
+
 class SoftCircuit(nn.Module):
     """A circuit in training: gates of real numbers in 0..1, and wires that are weighted means.
 
     A gate's truth table is four numbers, the sigmoids of `tables`. An input of a gate is the mean
-    of `candidates` outputs of the layer before, weighted by the softmax of `wires`.
+    of outputs of the layer before, its candidates, weighted by the softmax of `wires`. The lighter
+    half of each wire's candidates is dropped several times, at equal intervals.
     In evaluation, and in the second part of a training, the forward pass is that of the hard
     circuit, and the gradient is the soft one's (straight-through).
 
     Args:
         sizes, votes_per_logit: as of `Circuit`.
-        candidates: from which each wire is chosen, drawn at random.
+        candidates: of each wire at the start, drawn at random.
+        kept_candidates: of each wire after `narrowing_steps`, at most.
         pixels: numbers of the pixels that the first layer may read.
         radius: standard deviation, in pixels, of a first-layer gate's candidates around its place.
+        narrowing_steps: training steps until the last candidates are dropped.
         soft_steps: training steps before the forward pass is hard.
     """
 
@@ -101,12 +151,17 @@ class SoftCircuit(nn.Module):
         sizes: Sequence[int],
         votes_per_logit: float,
         candidates: int,
+        kept_candidates: int,
         pixels: Int64[Tensor, " pixels"],
         radius: float,
+        narrowing_steps: int,
         soft_steps: int,
     ) -> None:
         super().__init__()
         self.sizes, self.votes_per_logit, self.soft_steps = sizes, votes_per_logit, soft_steps
+        self.candidates, self.kept = candidates, min(kept_candidates, candidates)
+        self.halvings = math.ceil(math.log2(candidates / self.kept))
+        self.narrowing_steps = max(1, narrowing_steps)
         self.register_buffer("step", torch.tensor(0))
         self.register_buffer("pixels", pixels)
         self.wires, self.tables = nn.ParameterList(), nn.ParameterList()
@@ -120,37 +175,75 @@ class SoftCircuit(nn.Module):
             self.tables.append(torch.randn(4, size))
         thresholds = torch.tensor(THRESHOLDS, dtype=torch.uint8).view(-1, 1)
         self.register_buffer("thresholds", thresholds)
+        self.readers: dict[int, Readers] = {}  # by layer, of the present candidates
+        self.register_load_state_dict_post_hook(lambda net, _: net.readers.clear())
 
     def forward(self, image: Real[Tensor, "batch 28 28"]) -> Float[Tensor, "batch 11"]:
         """Return the logits of images in 0 (background) to 255 (ink)."""
-        hard = not self.training or int(self.step) >= self.soft_steps
         if self.training:
+            before = self.width
             self.step += 1
-        return self.logits(image, hard)
+            if self.width < before:
+                self._sort()
+        return self.logits(image, hard=not self.training or int(self.step) > self.soft_steps)
+
+    @property
+    def width(self) -> int:
+        """How many candidates each wire has now: the first ones of `wires`."""
+        halved = int(self.step) * self.halvings // self.narrowing_steps
+        return max(self.kept, self.candidates >> min(halved, self.halvings))
+
+    def sources(self, layer: int) -> Int64[Tensor, "wires width"]:
+        """Return the candidates of a layer's wires: first those of all inputs a, then of b."""
+        return self.get_buffer(f"sources_{layer}")[:, : self.width]
+
+    def weights(self, layer: int) -> Float[Tensor, "wires width"]:
+        """Return the weights of the candidates; those of a wire sum to 1."""
+        return self.wires[layer][:, : self.width].softmax(1)
 
     def logits(self, image: Real[Tensor, "batch 28 28"], hard: bool) -> Float[Tensor, "batch 11"]:
         """Return the logits of the hard circuit, with the soft one's gradient, or of the soft."""
         flat = image.flatten(1)[:, self.pixels].T  # wires are rows: their sums are then fast
         values = (flat > self.thresholds[:, None]).flatten(0, 1).float()
         for layer, size in enumerate(self.sizes):
-            weights, table = self.wires[layer].softmax(1), self.tables[layer].sigmoid()
+            weights, table = self.weights(layer), self.tables[layer].sigmoid()
             if hard:
                 weights = _straight_through(_one_hot(weights), weights)
                 table = _straight_through((table > 0.5).float(), table)
-            sources = self.get_buffer(f"sources_{layer}")
-            mixed = embedding_bag(sources, values, per_sample_weights=weights, mode="sum")
-            a, b = mixed[:size], mixed[size:]
+            a, b = self._mixed(layer, values, weights).split(size)
             values = _gate(a, b, table)
         votes: Tensor = values.unflatten(0, (CLASSES, -1)).sum(1).T
         return votes / self.votes_per_logit
+
+    def _mixed(
+        self, layer: int, values: Float[Tensor, "signals batch"], weights: Tensor
+    ) -> Float[Tensor, "wires batch"]:
+        """Return what a layer's wires carry."""
+        sources, inputs = self.sources(layer), values.detach()
+        mixed = embedding_bag(sources, inputs, per_sample_weights=weights, mode="sum")
+        if not values.requires_grad:
+            return mixed
+        if layer not in self.readers:
+            self.readers[layer] = Readers.of(sources, len(values))
+        passed: Tensor = _PassBack.apply(mixed, values, weights.detach(), self.readers[layer])
+        return passed
+
+    @torch.no_grad()
+    def _sort(self) -> None:
+        """Put the heaviest candidates of each wire first."""
+        for layer, wires in enumerate(self.wires):
+            order = wires.argsort(dim=1, descending=True, stable=True)
+            for values in (wires, self.get_buffer(f"sources_{layer}")):
+                values.copy_(values.gather(1, order))
+        self.readers.clear()
 
     @torch.no_grad()
     def harden(self) -> Circuit:
         """Return the circuit of the heaviest wires and the rounded truth tables."""
         circuit = Circuit(sizes=self.sizes, votes_per_logit=self.votes_per_logit)
         for layer, size in enumerate(self.sizes):
-            heaviest = self.wires[layer].argmax(1, keepdim=True)
-            chosen = self.get_buffer(f"sources_{layer}").gather(1, heaviest)[:, 0]
+            heaviest = self.weights(layer).argmax(1, keepdim=True)
+            chosen = self.sources(layer).gather(1, heaviest)[:, 0]
             if not layer:
                 level, pixel = chosen // len(self.pixels), chosen % len(self.pixels)
                 chosen = level * SIDE**2 + self.pixels[pixel]

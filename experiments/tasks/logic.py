@@ -52,15 +52,21 @@ class LogicHparams(mnist.DigitHparams):
         le=1,
         description="fraction of the steps, the last ones, without strong augmentation",
     )
-    num_layers: int = Field(default=3, ge=1, le=16, description="layers of gates")
+    num_layers: int = Field(default=2, ge=1, le=16, description="layers of gates")
     hidden_gates: int = Field(
-        default=2500, ge=1, le=1_000_000, description="gates of each layer but the last"
+        default=3000, ge=1, le=1_000_000, description="gates of each layer but the last"
     )
     class_votes: int = Field(
-        default=450, ge=1, le=100_000, description="gates of the last layer for each class"
+        default=636, ge=1, le=100_000, description="gates of the last layer for each class"
     )
     candidates: int = Field(
-        default=16, ge=1, le=1024, description="signals from which each wire is chosen"
+        default=64, ge=1, le=1024, description="signals from which each wire is chosen, at first"
+    )
+    kept_candidates: int = Field(
+        default=8, ge=1, le=1024, description="of these, after the narrowing steps"
+    )
+    narrowing_frac: float = Field(
+        default=0.45, ge=0, le=1, description="fraction of the steps in which candidates are halved"
     )
     candidate_radius: float = Field(
         default=3, ge=0, le=28, description="spread of a gate's candidate pixels, in pixels"
@@ -86,15 +92,17 @@ def build(splits: Splits, hparams: LogicHparams) -> SoftCircuit:
 
     from models.logic import CLASSES, SoftCircuit
 
-    batches = max(1, len(splits.train.x) // hparams.batch_size)
+    steps = hparams.epochs * max(1, len(splits.train.x) // hparams.batch_size)
     often = (splits.train.x > 0).mean(0) >= MIN_INK
     return SoftCircuit(
         sizes=[hparams.hidden_gates] * (hparams.num_layers - 1) + [CLASSES * hparams.class_votes],
         votes_per_logit=hparams.votes_per_logit,
         candidates=hparams.candidates,
+        kept_candidates=hparams.kept_candidates,
         pixels=torch.tensor(often.ravel()).nonzero()[:, 0],
         radius=hparams.candidate_radius,
-        soft_steps=round(hparams.soft_frac * hparams.epochs * batches),
+        narrowing_steps=round(hparams.narrowing_frac * steps),
+        soft_steps=round(hparams.soft_frac * steps),
     )
 
 
