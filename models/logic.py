@@ -5,7 +5,6 @@ of groups); K. Fojcik et al., "LILogicNet", 2025 (learned wires); Y. Bengio et a
 Propagating Gradients Through Stochastic Neurons", 2013 (straight-through rounding).
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -90,7 +89,7 @@ class Readers(NamedTuple):
     starts: Int64[Tensor, " signals"]
 
     @classmethod
-    def of(cls, sources: Int64[Tensor, "wires width"], signals: int) -> Self:
+    def of(cls, sources: Int64[Tensor, "wires candidates"], signals: int) -> Self:
         """Return the readers of `signals` signals."""
         flat = sources.flatten()
         counts = flat.bincount(minlength=signals)
@@ -126,18 +125,15 @@ class SoftCircuit(nn.Module):
     """A circuit in training: gates of real numbers in 0..1, and wires that are weighted means.
 
     A gate's truth table is four numbers, the sigmoids of `tables`. An input of a gate is the mean
-    of outputs of the layer before, its candidates, weighted by the softmax of `wires`. The lighter
-    half of each wire's candidates is dropped several times, at equal intervals.
+    of outputs of the layer before, its candidates, weighted by the softmax of `wires`.
     In evaluation, and in the second part of a training, the forward pass is that of the hard
     circuit, and the gradient is the soft one's (straight-through).
 
     Args:
         sizes, votes_per_logit: as of `Circuit`.
-        candidates: of each wire at the start, drawn at random.
-        kept_candidates: of each wire after `narrowing_steps`, at most.
+        candidates: from which each wire is chosen, drawn at random.
         pixels: numbers of the pixels that the first layer may read.
         radius: standard deviation, in pixels, of a first-layer gate's candidates around its place.
-        narrowing_steps: training steps until the last candidates are dropped.
         soft_steps: training steps before the forward pass is hard.
     """
 
@@ -151,17 +147,12 @@ class SoftCircuit(nn.Module):
         sizes: Sequence[int],
         votes_per_logit: float,
         candidates: int,
-        kept_candidates: int,
         pixels: Int64[Tensor, " pixels"],
         radius: float,
-        narrowing_steps: int,
         soft_steps: int,
     ) -> None:
         super().__init__()
         self.sizes, self.votes_per_logit, self.soft_steps = sizes, votes_per_logit, soft_steps
-        self.candidates, self.kept = candidates, min(kept_candidates, candidates)
-        self.halvings = math.ceil(math.log2(candidates / self.kept))
-        self.narrowing_steps = max(1, narrowing_steps)
         self.register_buffer("step", torch.tensor(0))
         self.register_buffer("pixels", pixels)
         self.wires, self.tables = nn.ParameterList(), nn.ParameterList()
@@ -175,38 +166,22 @@ class SoftCircuit(nn.Module):
             self.tables.append(torch.randn(4, size))
         thresholds = torch.tensor(THRESHOLDS, dtype=torch.uint8).view(-1, 1)
         self.register_buffer("thresholds", thresholds)
-        self.readers: dict[int, Readers] = {}  # by layer, of the present candidates
+        self.readers: dict[int, Readers] = {}  # by layer, made when they are needed
         self.register_load_state_dict_post_hook(lambda net, _: net.readers.clear())
 
     def forward(self, image: Real[Tensor, "batch 28 28"]) -> Float[Tensor, "batch 11"]:
         """Return the logits of images in 0 (background) to 255 (ink)."""
+        hard = not self.training or int(self.step) >= self.soft_steps
         if self.training:
-            before = self.width
             self.step += 1
-            if self.width < before:
-                self._sort()
-        return self.logits(image, hard=not self.training or int(self.step) > self.soft_steps)
-
-    @property
-    def width(self) -> int:
-        """How many candidates each wire has now: the first ones of `wires`."""
-        halved = int(self.step) * self.halvings // self.narrowing_steps
-        return max(self.kept, self.candidates >> min(halved, self.halvings))
-
-    def sources(self, layer: int) -> Int64[Tensor, "wires width"]:
-        """Return the candidates of a layer's wires: first those of all inputs a, then of b."""
-        return self.get_buffer(f"sources_{layer}")[:, : self.width]
-
-    def weights(self, layer: int) -> Float[Tensor, "wires width"]:
-        """Return the weights of the candidates; those of a wire sum to 1."""
-        return self.wires[layer][:, : self.width].softmax(1)
+        return self.logits(image, hard)
 
     def logits(self, image: Real[Tensor, "batch 28 28"], hard: bool) -> Float[Tensor, "batch 11"]:
         """Return the logits of the hard circuit, with the soft one's gradient, or of the soft."""
         flat = image.flatten(1)[:, self.pixels].T  # wires are rows: their sums are then fast
         values = (flat > self.thresholds[:, None]).flatten(0, 1).float()
         for layer, size in enumerate(self.sizes):
-            weights, table = self.weights(layer), self.tables[layer].sigmoid()
+            weights, table = self.wires[layer].softmax(1), self.tables[layer].sigmoid()
             if hard:
                 weights = _straight_through(_one_hot(weights), weights)
                 table = _straight_through((table > 0.5).float(), table)
@@ -219,7 +194,7 @@ class SoftCircuit(nn.Module):
         self, layer: int, values: Float[Tensor, "signals batch"], weights: Tensor
     ) -> Float[Tensor, "wires batch"]:
         """Return what a layer's wires carry."""
-        sources, inputs = self.sources(layer), values.detach()
+        sources, inputs = self.get_buffer(f"sources_{layer}"), values.detach()
         mixed = embedding_bag(sources, inputs, per_sample_weights=weights, mode="sum")
         if not values.requires_grad:
             return mixed
@@ -229,21 +204,12 @@ class SoftCircuit(nn.Module):
         return passed
 
     @torch.no_grad()
-    def _sort(self) -> None:
-        """Put the heaviest candidates of each wire first."""
-        for layer, wires in enumerate(self.wires):
-            order = wires.argsort(dim=1, descending=True, stable=True)
-            for values in (wires, self.get_buffer(f"sources_{layer}")):
-                values.copy_(values.gather(1, order))
-        self.readers.clear()
-
-    @torch.no_grad()
     def harden(self) -> Circuit:
         """Return the circuit of the heaviest wires and the rounded truth tables."""
         circuit = Circuit(sizes=self.sizes, votes_per_logit=self.votes_per_logit)
         for layer, size in enumerate(self.sizes):
-            heaviest = self.weights(layer).argmax(1, keepdim=True)
-            chosen = self.sources(layer).gather(1, heaviest)[:, 0]
+            heaviest = self.wires[layer].argmax(1, keepdim=True)
+            chosen = self.get_buffer(f"sources_{layer}").gather(1, heaviest)[:, 0]
             if not layer:
                 level, pixel = chosen // len(self.pixels), chosen % len(self.pixels)
                 chosen = level * SIDE**2 + self.pixels[pixel]

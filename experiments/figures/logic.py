@@ -85,7 +85,7 @@ def snapshot(net: nn.Module, val: Split) -> dict[str, Tensor]:
     x, y = val.x[:TRACKED], val.y[:TRACKED]
     right = [predict(net.logits(x, hard)) == y for hard in (False, True)]
     certainty = circuits.certainty(
-        [net.weights(layer).cpu().numpy() for layer in range(len(net.sizes))],
+        [weights.softmax(1).cpu().numpy() for weights in net.wires],
         [table.sigmoid().cpu().numpy() for table in net.tables],
     )
     return {

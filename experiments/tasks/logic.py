@@ -30,9 +30,9 @@ MIN_INK = 0.0005  # of the training digits have ink at a pixel that the circuit 
 class LogicHparams(mnist.DigitHparams):
     """Hyper-parameters of the circuit."""
 
-    epochs: Epochs = 8
+    epochs: Epochs = 12
     batch_size: int = Field(default=128, ge=2, description="samples a step")
-    lr: LearningRate = 0.3
+    lr: LearningRate = 0.15
     weight_decay: WeightDecay = 0.0
     label_smoothing: LabelSmoothing = 0.0
     rotation_deg: float = Field(default=0, ge=0, le=45, description="largest rotation, in degrees")
@@ -60,13 +60,7 @@ class LogicHparams(mnist.DigitHparams):
         default=636, ge=1, le=100_000, description="gates of the last layer for each class"
     )
     candidates: int = Field(
-        default=64, ge=1, le=1024, description="signals from which each wire is chosen, at first"
-    )
-    kept_candidates: int = Field(
-        default=8, ge=1, le=1024, description="of these, after the narrowing steps"
-    )
-    narrowing_frac: float = Field(
-        default=0.45, ge=0, le=1, description="fraction of the steps in which candidates are halved"
+        default=16, ge=1, le=1024, description="signals from which each wire is chosen"
     )
     candidate_radius: float = Field(
         default=3, ge=0, le=28, description="spread of a gate's candidate pixels, in pixels"
@@ -92,17 +86,15 @@ def build(splits: Splits, hparams: LogicHparams) -> SoftCircuit:
 
     from models.logic import CLASSES, SoftCircuit
 
-    steps = hparams.epochs * max(1, len(splits.train.x) // hparams.batch_size)
+    batches = max(1, len(splits.train.x) // hparams.batch_size)
     often = (splits.train.x > 0).mean(0) >= MIN_INK
     return SoftCircuit(
         sizes=[hparams.hidden_gates] * (hparams.num_layers - 1) + [CLASSES * hparams.class_votes],
         votes_per_logit=hparams.votes_per_logit,
         candidates=hparams.candidates,
-        kept_candidates=hparams.kept_candidates,
         pixels=torch.tensor(often.ravel()).nonzero()[:, 0],
         radius=hparams.candidate_radius,
-        narrowing_steps=round(hparams.narrowing_frac * steps),
-        soft_steps=round(hparams.soft_frac * steps),
+        soft_steps=round(hparams.soft_frac * hparams.epochs * batches),
     )
 
 
