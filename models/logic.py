@@ -6,7 +6,7 @@ Propagating Gradients Through Stochastic Neurons", 2013 (straight-through roundi
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64, Real
@@ -87,14 +87,6 @@ class Readers(NamedTuple):
     places: Int64[Tensor, " candidates"]
     wires: Int64[Tensor, " candidates"]
     starts: Int64[Tensor, " signals"]
-
-    @classmethod
-    def of(cls, sources: Int64[Tensor, "wires candidates"], signals: int) -> Self:
-        """Return the readers of `signals` signals."""
-        flat = sources.flatten()
-        counts = flat.bincount(minlength=signals)
-        places = flat.argsort(stable=True)
-        return cls(places, places // sources.shape[1], counts.cumsum(0) - counts)
 
 
 class _PassBack(torch.autograd.Function):
@@ -199,7 +191,7 @@ class SoftCircuit(nn.Module):
         if not values.requires_grad:
             return mixed
         if layer not in self.readers:
-            self.readers[layer] = Readers.of(sources, len(values))
+            self.readers[layer] = _readers(sources, len(values))
         passed: Tensor = _PassBack.apply(mixed, values, weights.detach(), self.readers[layer])
         return passed
 
@@ -239,6 +231,14 @@ def _one_hot(weights: Float[Tensor, "wires candidates"]) -> Float[Tensor, "wires
 def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """Return `hard` with the gradient of `soft`."""
     return hard + (soft - soft.detach())
+
+
+def _readers(sources: Int64[Tensor, "wires candidates"], signals: int) -> Readers:
+    """Return who may read each of `signals` signals."""
+    flat = sources.flatten()
+    counts = flat.bincount(minlength=signals)
+    places = flat.argsort(stable=True)
+    return Readers(places, places // sources.shape[1], counts.cumsum(0) - counts)
 
 
 def _nearby(
