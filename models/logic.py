@@ -6,7 +6,7 @@ Propagating Gradients Through Stochastic Neurons", 2013 (straight-through roundi
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64, Real
@@ -75,11 +75,49 @@ class Circuit(nn.Module):
         return logits
 
 
+class Readers(NamedTuple):
+    """A layer's candidates the other way round: by signal, the wires that may read it.
+
+    Attributes:
+        places: of the candidates, signal by signal, in the flattened `sources`.
+        wires: of these candidates.
+        starts: of each signal in `places`.
+    """
+
+    places: Int64[Tensor, " candidates"]
+    wires: Int64[Tensor, " candidates"]
+    starts: Int64[Tensor, " signals"]
+
+
+class _PassBack(torch.autograd.Function):
+    """Gives the gradient of weighted sums of `values` to `values`.
+
+    embedding_bag does so as well, but sorts the candidates in each step, which takes longer than
+    all else.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, sums: Tensor, values: Tensor, weights: Tensor, readers: Readers
+    ) -> Tensor:
+        ctx.save_for_backward(weights.flatten()[readers.places])
+        ctx.readers = readers
+        return sums.view_as(sums)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (gradient,), (weights,), readers = gradients, ctx.saved_tensors, ctx.readers
+        by_signal = embedding_bag(
+            readers.wires, gradient, readers.starts, per_sample_weights=weights, mode="sum"
+        )
+        return gradient, by_signal, None, None
+
+
 class SoftCircuit(nn.Module):
     """A circuit in training: gates of real numbers in 0..1, and wires that are weighted means.
 
     A gate's truth table is four numbers, the sigmoids of `tables`. An input of a gate is the mean
-    of `candidates` outputs of the layer before, weighted by the softmax of `wires`.
+    of outputs of the layer before, its candidates, weighted by the softmax of `wires`.
     In evaluation, and in the second part of a training, the forward pass is that of the hard
     circuit, and the gradient is the soft one's (straight-through).
 
@@ -120,6 +158,8 @@ class SoftCircuit(nn.Module):
             self.tables.append(torch.randn(4, size))
         thresholds = torch.tensor(THRESHOLDS, dtype=torch.uint8).view(-1, 1)
         self.register_buffer("thresholds", thresholds)
+        self.readers: dict[int, Readers] = {}  # by layer, made when they are needed
+        self.register_load_state_dict_post_hook(lambda net, _: net.readers.clear())
 
     def forward(self, image: Real[Tensor, "batch 28 28"]) -> Float[Tensor, "batch 11"]:
         """Return the logits of images in 0 (background) to 255 (ink)."""
@@ -137,12 +177,23 @@ class SoftCircuit(nn.Module):
             if hard:
                 weights = _straight_through(_one_hot(weights), weights)
                 table = _straight_through((table > 0.5).float(), table)
-            sources = self.get_buffer(f"sources_{layer}")
-            mixed = embedding_bag(sources, values, per_sample_weights=weights, mode="sum")
-            a, b = mixed[:size], mixed[size:]
+            a, b = self._mixed(layer, values, weights).split(size)
             values = _gate(a, b, table)
         votes: Tensor = values.unflatten(0, (CLASSES, -1)).sum(1).T
         return votes / self.votes_per_logit
+
+    def _mixed(
+        self, layer: int, values: Float[Tensor, "signals batch"], weights: Tensor
+    ) -> Float[Tensor, "wires batch"]:
+        """Return what a layer's wires carry."""
+        sources, inputs = self.get_buffer(f"sources_{layer}"), values.detach()
+        mixed = embedding_bag(sources, inputs, per_sample_weights=weights, mode="sum")
+        if not values.requires_grad:
+            return mixed
+        if layer not in self.readers:
+            self.readers[layer] = _readers(sources, len(values))
+        passed: Tensor = _PassBack.apply(mixed, values, weights.detach(), self.readers[layer])
+        return passed
 
     @torch.no_grad()
     def harden(self) -> Circuit:
@@ -180,6 +231,14 @@ def _one_hot(weights: Float[Tensor, "wires candidates"]) -> Float[Tensor, "wires
 def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """Return `hard` with the gradient of `soft`."""
     return hard + (soft - soft.detach())
+
+
+def _readers(sources: Int64[Tensor, "wires candidates"], signals: int) -> Readers:
+    """Return who may read each of `signals` signals."""
+    flat = sources.flatten()
+    counts = flat.bincount(minlength=signals)
+    places = flat.argsort(stable=True)
+    return Readers(places, places // sources.shape[1], counts.cumsum(0) - counts)
 
 
 def _nearby(

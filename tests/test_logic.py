@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
+from torch.nn.functional import one_hot
 
 from experiments import evaluation, tasks
 from experiments.core.onnx_session import open_session, run_batches
@@ -44,7 +45,7 @@ def random_circuit(sizes: tuple[int, ...] = (200, 150, 110), seed: int = 0) -> C
     return circuit.eval()
 
 
-def soft_circuit(soft_steps: int = 2) -> SoftCircuit:
+def soft_circuit() -> SoftCircuit:
     torch.manual_seed(0)
     return SoftCircuit(
         sizes=[60, 44],
@@ -52,7 +53,7 @@ def soft_circuit(soft_steps: int = 2) -> SoftCircuit:
         candidates=4,
         pixels=torch.arange(200, 600),
         radius=2,
-        soft_steps=soft_steps,
+        soft_steps=2,
     )
 
 
@@ -89,7 +90,7 @@ def test_a_soft_circuit_of_saturated_gates_is_the_hard_one(digits) -> None:
 
 
 def test_gates_become_hard_after_their_soft_steps(digits) -> None:
-    soft, images = soft_circuit(soft_steps=2), torch.tensor(digits.test_images[:20])
+    soft, images = soft_circuit(), torch.tensor(digits.test_images[:20])
     expected = {hard: soft.logits(images, hard) for hard in (False, True)}
     for hard in (False, False, True, True):
         assert torch.equal(soft.train()(images), expected[hard])
@@ -99,6 +100,35 @@ def test_gates_become_hard_after_their_soft_steps(digits) -> None:
         soft.logits(images, hard).logsumexp(1).sum().backward()
         gradients[hard] = [values.grad.clone() for values in soft.parameters()]
     assert all(gradient.abs().max() > 0 for gradient in gradients[True])
+
+
+def test_gradients_are_those_of_the_weighted_sums(digits) -> None:
+    soft, images = soft_circuit(), torch.tensor(digits.test_images)
+    for hard in (False, True):
+        soft.zero_grad()
+        soft.logits(images[:20], hard).logsumexp(1).sum().backward()
+        passed_back = [values.grad for values in soft.parameters()]
+        soft.zero_grad()
+        logits_by_gathering(soft, images[:20], hard).logsumexp(1).sum().backward()
+        for gradient, values in zip(passed_back, soft.parameters(), strict=True):
+            torch.testing.assert_close(gradient, values.grad, rtol=1e-4, atol=1e-6)
+
+
+def logits_by_gathering(soft: SoftCircuit, images: torch.Tensor, hard: bool) -> torch.Tensor:
+    """The same logits, of plain indexing that torch differentiates itself."""
+    pixels = images.flatten(1)[:, soft.pixels]
+    signals = torch.cat([pixels > level for level in THRESHOLDS], 1).float()
+    for layer, size in enumerate(soft.sizes):
+        weights, table = soft.wires[layer].softmax(1), soft.tables[layer].sigmoid()
+        if hard:
+            heaviest = one_hot(weights.argmax(1), weights.shape[1])
+            weights = weights + (heaviest - weights).detach()
+            table = table + (table.round() - table).detach()
+        wires = (signals[:, soft.get_buffer(f"sources_{layer}")] * weights).sum(2)
+        a, b = wires.split(size, 1)
+        rows = ((1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b)
+        signals = sum(row * out for row, out in zip(rows, table, strict=True))
+    return signals.unflatten(1, (CLASSES, -1)).sum(2) / soft.votes_per_logit
 
 
 def test_votes_depend_on_nothing_outside_their_cone(digits) -> None:

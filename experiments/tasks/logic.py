@@ -30,9 +30,9 @@ MIN_INK = 0.0005  # of the training digits have ink at a pixel that the circuit 
 class LogicHparams(mnist.DigitHparams):
     """Hyper-parameters of the circuit."""
 
-    epochs: Epochs = 8
+    epochs: Epochs = 12
     batch_size: int = Field(default=128, ge=2, description="samples a step")
-    lr: LearningRate = 0.3
+    lr: LearningRate = 0.15
     weight_decay: WeightDecay = 0.0
     label_smoothing: LabelSmoothing = 0.0
     rotation_deg: float = Field(default=0, ge=0, le=45, description="largest rotation, in degrees")
@@ -52,12 +52,12 @@ class LogicHparams(mnist.DigitHparams):
         le=1,
         description="fraction of the steps, the last ones, without strong augmentation",
     )
-    num_layers: int = Field(default=3, ge=1, le=16, description="layers of gates")
+    num_layers: int = Field(default=2, ge=1, le=16, description="layers of gates")
     hidden_gates: int = Field(
-        default=2500, ge=1, le=1_000_000, description="gates of each layer but the last"
+        default=3000, ge=1, le=1_000_000, description="gates of each layer but the last"
     )
     class_votes: int = Field(
-        default=450, ge=1, le=100_000, description="gates of the last layer for each class"
+        default=636, ge=1, le=100_000, description="gates of the last layer for each class"
     )
     candidates: int = Field(
         default=16, ge=1, le=1024, description="signals from which each wire is chosen"
