@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
@@ -23,7 +24,6 @@ from experiments.core.errors import UserError
 from experiments.core.paths import ROOT
 from experiments.data import mnist
 from experiments.tasks.mnist import RECIPES
-from experiments.tasks.task import Splits
 from experiments.training import loop
 from experiments.training import options as command_line
 from serve.backends.onnx_backend import OnnxPredictor
@@ -38,6 +38,7 @@ from serve.tabs.learn.options import RunOptions, TrainRequest
 from serve.tabs.learn.process import Worker
 from serve.tabs.learn.routes import RECORDED, _Seen
 from serve.tabs.learn.worker import fits, frames
+from tests import graphs
 from tests.conftest import loopback_context, page_in_thread
 from tests.expect import refused
 
@@ -423,13 +424,13 @@ def test_a_closed_worker_has_ended() -> None:
 # ---- Files of the page that come while it runs
 
 
-def test_few_added_files_stay_open(tmp_path: Path, small: Callable[[str], Splits]) -> None:
-    from serve.tabs.learn.worker import deliver
-
-    fit = fits.Fit(fits.prepare(SMALL))
-    first = Path(deliver.export(fit, str(tmp_path / "0.onnx")))
-    fit.stop()
-    store = ModelStore([str(first)], "onnxruntime", ["mnist"], NoRegistry)
+def test_few_added_files_stay_open(tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(graphs.digit("tanh")[1])
+    onnx.helper.set_model_props(model, {**graphs.metadata("mnist"), "facts": "{}"})
+    first = tmp_path / "first.onnx"
+    first.write_bytes(model.SerializeToString())
+    store = ModelStore([str(first)], "onnxruntime", ["mnist"], NoRegistry).open()
     keys = []
     for index in range(MAX_ADDED + 1):
         path = tmp_path / f"later-{index}.onnx"
