@@ -43,6 +43,12 @@ EXCLUDED = (
     "experiments/data/strokes.py",
     "serve/backends/torch_backend.py",
     "serve/models/registry_worker.py",
+    "serve/tabs/learn/record.py",
+    "serve/tabs/learn/worker/__init__.py",
+    "serve/tabs/learn/worker/__main__.py",
+    "serve/tabs/learn/worker/deliver.py",
+    "serve/tabs/learn/worker/fits.py",
+    "serve/tabs/learn/worker/frames.py",
 )
 PACKAGES = """
     click fastapi filelock gradio jinja2 numpy onnx onnxruntime pandas pillow pillow-heif

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 SIDE = 28  # pixels of an image
 DIGITS = 10  # classes 0 to 9; the class of this number is "no digit"
-ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
 class Normalize(nn.Module):
@@ -42,7 +42,7 @@ class DigitCNN(nn.Module):
         pixel_unshuffle: 2 rearranges the image into 4 channels of 14x14 pixels, so that all
             following layers have a quarter of the positions; 1 leaves it.
         hidden_dim: units of the hidden linear layer.
-        activation: relu, gelu or silu.
+        activation: relu, gelu, silu or tanh.
     """
 
     temperature: Tensor

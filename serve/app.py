@@ -171,6 +171,8 @@ def start(store: "ModelStore", config: PageConfig) -> "gradio.Blocks":
 
     from serve import layout
     from serve.look import theme
+    from serve.tabs.learn import routes as learn_routes
+    from serve.tabs.learn.live import Live
     from serve.web import api, gradio_patches, limits, middleware
     from serve.web.metrics import Metrics
     from serve.web.server import PageServer
@@ -182,12 +184,12 @@ def start(store: "ModelStore", config: PageConfig) -> "gradio.Blocks":
     gradio_patches.one_sentence(page)
     page.state_session_capacity = MAX_SESSIONS
     page.has_launched = True  # Gradio then reads uploaded files only
-    metrics = Metrics()
+    metrics, live = Metrics(), Live()
     names, framers = [config.host, *config.allowed_hosts], ["'self'"]
     if config.public:
         framers.append(PLATFORM)
     app = Starlette(
-        routes=api.routes(store, metrics),
+        routes=[*api.routes(store, metrics), *learn_routes.routes(live, store.add_file)],
         middleware=middleware.middleware(metrics, names, config.auth, framers, config.root_path),
         exception_handlers=api.HANDLERS,
     )
@@ -212,7 +214,7 @@ def start(store: "ModelStore", config: PageConfig) -> "gradio.Blocks":
         ssr_mode=False,
     )
     [page.app] = [route.app for route in app.routes if isinstance(route, Mount)]
-    page.server = PageServer(app, config.host, config.port)
+    page.server = PageServer(app, config.host, config.port, live.close)
     return page
 
 

@@ -13,6 +13,7 @@ from serve.strings import layout as texts
 from serve.strings import model as models
 from serve.tabs.digit import tab as digit_tab
 from serve.tabs.gate import tab as gate_tab
+from serve.tabs.learn import tab as learn_tab
 from serve.tabs.model import tab as model_tab
 from serve.web import api
 from serve.web.gradio_patches import QUIET
@@ -48,6 +49,8 @@ def build(store: ModelStore, corrections: Path | None = None) -> gr.Blocks:
             with gr.Tab(texts.GATE, id="gate"):
                 _note(store, "gate", dropdowns["gate"])
                 gates = gate_tab.build(store, dropdowns["gate"])
+            with gr.Tab(texts.LEARN, id="learn"):
+                learn_tab.build(store, dropdowns["mnist"], pad)
             with gr.Tab(texts.MODEL, id="model") as tab:
                 model_tab.build(store, dropdowns, pad, tab, {"mnist": digits, "gate": gates})
         api.build(store)

@@ -81,6 +81,16 @@ REFUSALS = {
     "layers-unreadable": Refusal(
         400, "{model}", "a chain of convolutions and linear layers", "Choose another to see it."
     ),
+    "learn-unavailable": Refusal(
+        400,
+        "training",
+        "PyTorch on this machine",
+        "Play a recorded run, or start the page locally.",
+    ),
+    "training-ended": Refusal(400, "training", "a process that goes on", "Train again."),
+    "training-foreign": Refusal(400, "training", "one of your own", "Start one, or wait for it."),
+    "training-gone": Refusal(400, "training", "the one on the screen", "Train it again."),
+    "training-unexported": Refusal(400, "network", "an ONNX file of it", "Try again."),
     "mnist-mismatch": Refusal(
         400,
         "training digits",

@@ -38,6 +38,7 @@ FORMS = {  # the recipes' architectures with fewer channels, and the least
         base_channels=3, num_stages=2, pixel_unshuffle=2, hidden_dim=9, activation="gelu"
     ),
     "silu": digit_config(base_channels=2, num_stages=1, hidden_dim=5, activation="silu"),
+    "tanh": digit_config(base_channels=2, num_stages=2, hidden_dim=5, activation="tanh"),
 }
 TABLE = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 

@@ -51,7 +51,7 @@ def before_activation(block: Block, x: np.ndarray) -> np.ndarray:
 def test_blocks_are_the_layers_of_torch(form: str, digits: mnist.Mnist) -> None:
     net, graph = graphs.digit(form)
     model = model_of(graph)
-    kinds = (torch.nn.ReLU, torch.nn.GELU, torch.nn.SiLU)
+    kinds = (torch.nn.ReLU, torch.nn.GELU, torch.nn.SiLU, torch.nn.Tanh)
     expected: list[np.ndarray] = []
     hooks = [
         module.register_forward_hook(lambda _, __, output: expected.append(output[0].numpy()))

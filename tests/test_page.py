@@ -24,6 +24,7 @@ ONE = [(0.5, 0.2), (0.5, 0.8)]
 TABS = {  # name -> what is visible when the tab is complete
     layout.DIGIT: "#pad canvas",
     layout.GATE: "#gate-playground [data-prob] >> nth=3",
+    layout.LEARN: ".learn [data-train]",
     layout.MODEL: "#model-picture-mnist img:visible",
 }
 # When all animations of colours and places have ended; some have no end.

@@ -106,7 +106,7 @@ class MnistHparams(DigitHparams):
         description="2 rearranges 28x28 pixels into 4 channels of 14x14; 1 leaves them",
     )
     hidden_dim: int = Field(default=128, ge=1, le=4096, description="units of the hidden layer")
-    activation: Literal["relu", "gelu", "silu"] = Field(
+    activation: Literal["relu", "gelu", "silu", "tanh"] = Field(
         default="relu", description="activation function"
     )
 

@@ -26,6 +26,7 @@ from serve.refusals import refusal
 from serve.strings import model as say
 
 CACHE_SIZE = 12  # open models and aliases besides the defaults
+MAX_ADDED = 4  # files that are added while the page runs; a new one replaces the oldest
 
 
 class ModelStore:
@@ -62,6 +63,7 @@ class ModelStore:
         self._backend, self._cache_size = backend, cache_size
         self._named = [ModelRef.from_option(model, backend) for model in models]
         self._defaults: dict[str, ModelRef] = {}
+        self._added: list[ModelRef] = []
         # A version, and each alias that was asked for -> its model; least recently used first.
         self._cache: OrderedDict[ModelRef, Predictor] = OrderedDict()
         self._lock = threading.RLock()  # never held while the registry is read
@@ -227,6 +229,21 @@ class ModelStore:
             self._reading.call(f"reload {ref}", lambda: self._update([ref]))
         return self.load(key, task)
 
+    def add_file(self, path: Path) -> str:
+        """Open an ONNX file that was made while the page runs; return the text of its reference.
+
+        Only the newest `MAX_ADDED` such files stay open.
+        """
+        ref = ModelRef(FILE, str(path))
+        predictor = OnnxPredictor(path)
+        with self._lock:
+            self._added = [*(each for each in self._added if each != ref), ref]
+            for oldest in self._added[:-MAX_ADDED]:
+                self._cache.pop(oldest, None)
+            self._added = self._added[-MAX_ADDED:]
+            self._add(ref, predictor)
+        return str(ref)
+
     def _parse(self, text: str) -> ModelRef:
         """Return the reference that the text of a request names.
 
@@ -239,7 +256,8 @@ class ModelStore:
         # Files and models of other names: only what was named at start.
         tasks = [each for task in self.tasks for each in interchangeable(task)]
         known = [name for task in tasks for name in names(task)]
-        is_allowed = ref in self._named or (ref.kind != FILE and ref.name in known)
+        is_named = ref in (*self._named, *self._added)
+        is_allowed = is_named or (ref.kind != FILE and ref.name in known)
         # Torch programs: on a torch page, or a listed version on this machine alone.
         if ref.kind == TORCH and self._backend != "torch":
             is_allowed = self.local and self._registry.catalog.find(ref.uri) is not None
@@ -274,7 +292,7 @@ class ModelStore:
                 self._cache[each] = predictor
                 self._cache.move_to_end(each)
             # Close the least recently used models, but never a default.
-            pinned = self._defaults.values()
+            pinned = [*self._defaults.values(), *self._added]
             unpinned = [each for each in self._cache if each not in pinned]
             for each in unpinned[: -self._cache_size]:
                 del self._cache[each]
@@ -293,7 +311,8 @@ class ModelStore:
         if default and str(default) not in dict(choices).values():
             label = say.FILE.format(path=default.name) if default.kind == FILE else str(default)
             choices.insert(0, (label, str(default)))
-        return choices
+        added = [ref for ref in self._added if self._cache[ref].task == task]
+        return [*((say.TRAINED.format(name=Path(r.name).stem), str(r)) for r in added), *choices]
 
     def siblings(self, key: str) -> dict[str, str]:
         """Return fp32, fp16, int8, torch -> text of the same trained version in that form."""

@@ -1,7 +1,7 @@
 """The page around the tabs."""
 
 TITLE = "Gates and digits"
-DIGIT, GATE, MODEL = "Digit", "Gate", "Model"
+DIGIT, GATE, LEARN, MODEL = "Digit", "Gate", "Learn", "Model"
 SERVED_MODEL = "Served model"
 SERVED = "Served models"
 SWITCHES = "Appearance"

@@ -4,6 +4,7 @@ from experiments.evaluation.calibration import NO_DIGIT
 
 # The list of versions
 FILE = "file {path}"
+TRAINED = "trained on this page: {name}"
 ALIAS = "{name}@{alias}: version {number}"
 VERSION = "{name} version {number}"
 TEST_ACCURACY = "test accuracy {accuracy:.2%}"

@@ -36,6 +36,7 @@ STEPS = {
     "relu": "ReLU: what is negative becomes 0.",
     "gelu": "GELU: what is negative becomes almost 0.",
     "silu": "SiLU: what is negative becomes almost 0.",
+    "tanh": "tanh: the result lies between -1 and 1.",
 }
 ONE_CHANNEL = "the image"
 CHANNELS = "{inputs} channels at once"
@@ -96,6 +97,7 @@ WORDS = {
     "relu": "ReLU",
     "gelu": "GELU",
     "silu": "SiLU",
+    "tanh": "tanh",
     "outside": "zeros outside the map",
     "digits": "The test digits that excite unit {number} most:",
     "digit": "test digit {index}, label {label}: {value}",

@@ -15,7 +15,7 @@ from serve.web.limits import is_stream
 ENDPOINTS = re.compile(
     r"(?:/gradio_api)?/("
     r"run/(?:classify_digit|evaluate_gate|predict)|queue/(?:join|data)|upload|heartbeat|info"
-    r"|assets|static|healthz|metrics|config|component_server|)(?=/|$)"
+    r"|assets|static|learn|healthz|metrics|config|component_server|)(?=/|$)"
 )
 
 

@@ -23,6 +23,7 @@ OPEN = ("/healthz",)  # without a password
 KNOWN = re.compile(
     r"/(config|theme\.css|healthz|metrics|favicon\.ico|robots\.txt|manifest\.json|pwa_icon.*"
     r"|(assets|static|svelte)/.+)?"
+    r"|/learn/[a-z]+"
     r"|/gradio_api/(info|openapi\.json|theme\.css|app_id|upload|reset|cancel"
     r"|component_server|heartbeat/[\w-]+|queue/(join|data|status)|(run|api)/[\w.-]+"
     r"|call/(v2/)?[\w.-]+(/\w+)?)/?"

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -29,11 +30,21 @@ class JsonProtocol(H11Protocol):
 class PageServer:
     """Serves `app` in a thread of its own until `close`.
 
+    Args:
+        before_close: ends the app's own streams and processes; a stream would delay the end.
+
     Raises:
         UserError: port-taken, it cannot listen there.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        before_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._before_close = before_close
         try:
             listener = socket.create_server((host, port), backlog=BACKLOG)
             # Connections inherit it; asyncio sets it only for sockets that name their protocol.
@@ -65,5 +76,6 @@ class PageServer:
 
     def close(self) -> None:
         """Stop listening and end the thread; Gradio's `Blocks.close` calls it."""
+        self._before_close()
         self._server.should_exit = True
         self._thread.join(STOP_TIMEOUT_S)

@@ -12,7 +12,7 @@ from models.cnn import DIGITS, DigitCNN
 
 MAX_FILTERS = 24  # of `filters`
 STEPS = {"conv": "conv 3×3", "pool": "max pool", "norm": "batch norm", "gelu": "GELU"}
-STEPS |= {"relu": "ReLU", "silu": "SiLU"}
+STEPS |= {"relu": "ReLU", "silu": "SiLU", "tanh": "tanh"}
 Image = UInt8[Array, "28 28"]
 
 

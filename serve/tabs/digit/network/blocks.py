@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 SIDE = 28  # pixels of an image
-ACTIVATION = re.compile(r"(relu|gelu|silu)\d*")  # names of `export/node_names.py`
+ACTIVATION = re.compile(r"(relu|gelu|silu|tanh)\d*")  # names of `export/node_names.py`
 TEMPERATURE = re.compile(r"div_temperature")
 # Nodes that change no value, apart from rounding, or only its shape.
 PASSED = ("QuantizeLinear", "DequantizeLinear", "Cast", "Flatten", "Reshape")
@@ -42,7 +42,7 @@ class Block:
         pool: side of the window; 1 is no pooling.
         scale: float32 [O], of the normalisation after pooling; 1 if there is none.
         shift: float32 [O], 0 if there is none.
-        activation: relu, gelu or silu; empty for none.
+        activation: relu, gelu, silu or tanh; empty for none.
     """
 
     kind: str

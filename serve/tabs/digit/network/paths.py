@@ -67,6 +67,8 @@ def slope(block: Block, active: Activity) -> np.ndarray:
     x, y = active.before, active.output
     if block.activation == "relu":
         return (x > 0).astype(np.float32)
+    if block.activation == "tanh":
+        return 1 - y**2
     if not block.activation:
         return np.ones_like(x)
     # gelu is x * the normal distribution, silu x * the sigmoid, which is y / x for both.
