@@ -76,6 +76,15 @@ def inside(page: Page) -> str:
     return "#digit-network"
 
 
+def circuit(page: Page) -> str:
+    """The gates of a circuit for a digit, from a vote back to the pixels."""
+    draw(page, "7")
+    page.locator("#digit-circuit [data-adopt]").click()
+    page.locator("#digit-circuit [data-state=drawn]").wait_for()
+    page.wait_for_timeout(1000)
+    return "#digit-circuit"
+
+
 def number(page: Page) -> str:
     """Three digits on a wide canvas, read as a number."""
     page.get_by_role("button", name="Wide canvas").click()
@@ -104,6 +113,7 @@ def model(page: Page) -> str:
 PICTURES: dict[str, tuple[Callable[[Page], str], dict[str, int], str]] = {
     "digit": (digit, DESKTOP, "light"),
     "inside": (inside, DESKTOP, "light"),
+    "circuit": (circuit, DESKTOP, "light"),
     "number": (number, PHONE, "dark"),
     "gate": (gate, DESKTOP, "light"),
     "model": (model, DESKTOP, "light"),

@@ -29,7 +29,11 @@ from experiments.registry import artifacts, versions
 from export import netron_view
 
 GALLERY = ROOT / "docs" / "gallery.md"
-TASKS = {"gate": "Logic gates", "mnist": "Handwritten digits"}
+TASKS = {
+    "gate": "Logic gates",
+    "mnist": "Handwritten digits",
+    "logic": "Digits by logic gates",
+}
 START, END = "<!-- python -m benchmarks.pictures -->", "<!-- end of figures -->"
 NETRON = """
 ### Its graph in Netron

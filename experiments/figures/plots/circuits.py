@@ -129,13 +129,14 @@ def hardening(
         accuracy: soft, hard.
         certainty: of wires, of truth tables; 1 is hard.
     """
-    gap = accuracy[:, 0] - accuracy[:, 1]
-    worst = int(abs(gap[1:]).argmax()) + 1 if len(gap) > 1 else 0
+    gap = abs(accuracy[:, 0] - accuracy[:, 1])
+    worst = int(gap.argmax())
     fig = style.figure(
         11,
         4.6,
-        f"Rounding costs {style.percent(max(0.0, gap[-1]))} of the digits at the end; at most "
-        f"{style.percent(abs(gap[worst]))} in epoch {epochs[worst]:.2g}",
+        f"Soft and hard circuit differ by {style.percent(gap[worst])} in epoch "
+        f"{epochs[worst]:.2g}; at the end they read {style.percent(accuracy[-1, 0])} and "
+        f"{style.percent(accuracy[-1, 1])} of the digits",
     )
     left, right = fig.subplots(1, 2)
     panels = (
