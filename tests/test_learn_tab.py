@@ -321,6 +321,19 @@ def test_a_worker_that_ends_is_reported_and_replaced(live: Live) -> None:
     wait_until(lambda: phase(live, "ann-00001") == "running")
 
 
+def test_a_worker_that_cannot_start_is_not_started_again_and_again(clock: Clock) -> None:
+    live = Live([sys.executable, "-c", "import sys; sys.exit('no room')"], clock)
+    try:
+        live.watch("ann-00001")
+        wait_until(lambda: "no room" in str(live.state("ann-00001")["error"]))
+        live.watch("ann-00001")
+        assert live._worker is None
+        live.start("ann-00001", REQUEST)  # a visitor may try again
+        wait_until(lambda: phase(live, "ann-00001") == "failed")
+    finally:
+        live.close()
+
+
 def test_a_stream_sends_each_point_once(live: Live) -> None:
     live.start("ann-00001", REQUEST)
     wait_until(lambda: phase(live, "ann-00001") == "running")
@@ -479,7 +492,7 @@ def test_train_pause_step_and_try_on_the_digit_tab(
         main.click()
         expect(status).to_contain_text("Done.", timeout=300_000)
         page.get_by_role("button", name="Try it on the Digit tab").click()
-        expect(page.locator("#pad canvas")).to_be_visible()
+        expect(page.locator("#pad canvas")).to_be_visible(timeout=300_000)  # the exporter's import
         served = page.get_by_role("list", name=layout.SERVED)
         expect(served).to_contain_text("fast-gelu-seed-0-training-1-A.onnx")
 

@@ -90,17 +90,11 @@ class Live:
     # ---- What clients do
 
     def watch(self, client: str) -> None:
-        """Note that a client watches, and start the worker for it."""
+        """Note that a client watches, and start the worker, unless it has failed before."""
         with self._lock:
             self.watchers[client] = self._clock()
-            if self.available and not self.closed:
+            if self.available and not self.closed and not self.error:
                 self._open()
-
-    def leave(self, client: str) -> None:
-        """Note that a client watches no longer; it may come back within `UNWATCHED_S`."""
-        with self._lock:
-            if client in self.watchers:
-                self.watchers[client] = self._clock() - TICK_S
 
     def start(self, client: str, request: TrainRequest) -> None:
         """Start a training, or queue it while another client's runs.
@@ -232,14 +226,14 @@ class Live:
             training.error, training.code = message["error"], message["code"]
 
     def _ended(self, worker: Worker) -> None:
+        """Note why the worker has ended; one that was at rest is not started again by itself."""
         self._worker, self.is_ready = None, False
-        if not self.error:
-            found = worker.last_error()
-            if self.training and self.training.phase in ACTIVE:
-                self.training.phase, self.training.code = "failed", "training-ended"
-                self.training.error = str(refusal("training-ended", found))
-        elif self.training and self.training.phase in ACTIVE:
-            self.training.phase, self.training.error = "failed", self.error
+        reason = self.error or str(refusal("training-ended", worker.last_error()))
+        if self.training and self.training.phase in ACTIVE:
+            self.training.phase, self.training.error = "failed", reason
+            self.training.code = "training-ended"
+        else:
+            self.error = reason
         worker.close()
         for path in self._exports:
             self._deliver(path, "the training's process has ended")

@@ -110,21 +110,17 @@ def _event(kind: str, facts: object) -> str:
 async def _events(live: Live, client: str) -> AsyncIterator[str]:
     """Yield the training's start, its points since the last event with the newest frame, states."""
     seen = _Seen()
-    live.watch(client)
-    beat = 0.0
-    try:
-        yield _event("hello", {})
-        while not live.closed:
-            for event in seen.news(live, client):
-                yield event
-            beat += POLL_S
-            if beat >= BEAT_S:
-                beat = 0.0
-                live.watch(client)
-                yield ": here\n\n"
-            await asyncio.sleep(POLL_S)
-    finally:
-        live.leave(client)
+    beat = BEAT_S
+    yield _event("hello", {})
+    while not live.closed:
+        beat += POLL_S
+        if beat >= BEAT_S:
+            beat = 0.0
+            await run_in_threadpool(live.watch, client)  # which may start a process
+            yield ": here\n\n"
+        for event in seen.news(live, client):
+            yield event
+        await asyncio.sleep(POLL_S)
 
 
 class _Seen:
