@@ -159,7 +159,11 @@ class SoftCircuit(nn.Module):
         thresholds = torch.tensor(THRESHOLDS, dtype=torch.uint8).view(-1, 1)
         self.register_buffer("thresholds", thresholds)
         self.readers: dict[int, Readers] = {}  # by layer, made when they are needed
-        self.register_load_state_dict_post_hook(lambda net, _: net.readers.clear())
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load values as any module does; the candidates may be others."""
+        self.readers.clear()
+        return super().load_state_dict(*args, **kwargs)
 
     def forward(self, image: Real[Tensor, "batch 28 28"]) -> Float[Tensor, "batch 11"]:
         """Return the logits of images in 0 (background) to 255 (ink)."""
