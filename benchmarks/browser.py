@@ -140,7 +140,9 @@ def chromium() -> Iterator[Browser]:
 
 def draw_stroke(page: Page, points: Iterable[tuple[float, float]]) -> None:
     """Draw one stroke on the served page; x and y are fractions of the canvas's sides."""
-    box = page.locator("#pad canvas").bounding_box()
+    canvas = page.locator("#pad canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
     assert box is not None
     for index, (x, y) in enumerate(points):
         page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
