@@ -49,5 +49,6 @@ def served(store: ModelStore, keys: Sequence[str | None]) -> str:
                 continue
             accuracy = predictor.metadata.get("test_accuracy")
             text = TEST_ACCURACY.format(accuracy=float(accuracy)) if accuracy else ""
-            models.append((ICONS.get(task, "digit"), predictor.title, text))
+            words, _, number = text.rpartition(" ")  # a phone shows the number alone
+            models.append((ICONS.get(task, "digit"), predictor.title, number and (words, number)))
     return _html("served", models)
