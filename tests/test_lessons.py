@@ -153,6 +153,9 @@ def state_is_shown(page: Page, state: form.State) -> None:
         circuit_is_shown(page, state.circuit)
     if state.drawing:
         drawing_is_shown(page, state.drawing)
+    if state.reader:
+        shown = "drawn" if state.reader == "circuit" else "other"
+        expect(page.locator("#digit-circuit [data-circuit]")).to_have_attribute("data-state", shown)
     if state.network:
         network_is_shown(page, state.network)
     if state.view:

@@ -39,6 +39,7 @@ GOOD: list[dict[str, Any]] = [
     {"version": 1, "tab": "gate"},
     {"gate": {"bits": XOR, "hidden": 8, "x": [0, 1.25], "network": NETWORK, "edited": True}},
     {"circuit": {"name": "multiplier", "row": 15}},
+    {"reader": "network"},
     {"network": {"layer": 2, "map": 3, "pixel": 40}},
     {"drawing": {"wide": True, "strokes": [STROKE], "picture": ["0f", "f0"]}, "view": "neighbors"},
 ]
@@ -65,6 +66,7 @@ BAD: list[Any] = [
     {"drawing": {"picture": ["no hex"]}},
     {"view": "kitchen"},
     {"network": {"layer": -1}},
+    {"reader": "teacher"},
     {"model": "../secret"},
     {"__proto__x": 1},
 ]

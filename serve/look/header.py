@@ -34,7 +34,7 @@ def build(store: ModelStore, dropdowns: Sequence[gr.Dropdown]) -> None:
     with gr.Row(elem_id="header"):
         gr.HTML(_html("brand"), elem_id="header-brand")
         models = gr.HTML(served(store, defaults), elem_id="header-served")
-        tools.build(store.defaults)
+        tools.build(store)
         gr.HTML(_html("switches"), elem_id="header-switches")
     gr.on([each.change for each in dropdowns], show, [*dropdowns], [models], **QUIET)
 

@@ -136,6 +136,7 @@ class State(Form):
     tab: Annotated[str, _one_of(TABS)] | None = None
     gate: Gate | None = None
     circuit: Circuit | None = None
+    reader: Literal["network", "circuit"] | None = None  # of the Digit tab's drawing
     drawing: Drawing | None = None
     network: Layers | None = None
     view: Annotated[str, _one_of(digit.VIEWS)] | None = None  # of the Digit tab

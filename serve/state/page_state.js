@@ -2,7 +2,7 @@
 // A part is {get(level), set(value)} in window.pageParts; a tab's components add theirs when they
 // are mounted. `get` returns what a link carries, the smaller the higher the level, or null.
 const TAB_PARTS = {
-  mnist: ["drawing", "view", "network"],
+  mnist: ["reader", "drawing", "view", "network"],
   gate: ["gate", "circuit"],
   learn: [],
   model: ["drawing", "model"],
@@ -21,8 +21,8 @@ parts.view = {
   get: () => document.querySelector("#digit-view input:checked")?.value ?? null,
   set: (name) => {
     const radio = document.querySelector(`#digit-view input[value="${name}"]`);
-    if (!radio) throw new BadLink(t("no_view", { name }));
-    if (!radio.checked) radio.click();
+    if (radio && !radio.checked) radio.click();
+    return Boolean(radio);
   },
 };
 parts.model = {
@@ -75,10 +75,12 @@ function restore(state) {
 
 async function restoreNow(state) {
   if (state.tab) await select(state.tab);
+  const missing = [];
   for (const [name, value] of Object.entries(state)) {
     if (name === "version" || name === "tab") continue;
     const part = await appears(() => parts[name], MOUNT_MS);
-    if (!part) throw new BadLink(t("no_part", { name }));
-    await part.set(filled(name, value));
+    const isSet = part && (await part.set(filled(name, value)));
+    if (!part || isSet === false) missing.push(typeof value === "string" ? value : name);
   }
+  if (missing.length) throw new BadLink(t("no_part", { names: missing.join(", ") }));
 }

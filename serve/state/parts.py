@@ -21,6 +21,7 @@ PARTS = {
     "pad": Part("mnist", "#pad canvas"),
     "network": Part("mnist", "#digit-network [data-network]"),
     "arithmetic": Part("mnist", "#digit-network [data-detail]"),
+    "gates": Part("mnist", "#digit-circuit [data-circuit]"),
     "answer": Part("mnist", "#digit-answer"),
     "view": Part("mnist", "#digit-view-output"),
     "architecture": Part("model", '[id^="model-picture-"] img'),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from html import escape
 from pathlib import Path
 from string import Template
 
 import gradio as gr
 
+from serve.models.store import ModelStore
 from serve.state import form, lessons, parts
 from serve.strings import lessons as texts
 
@@ -17,15 +17,16 @@ DOM = HERE.parent / "tabs" / "dom.js"
 SCRIPTS = ("link.js", "page_state.js", "view_picture.js", "tools.js", "lessons.js")
 
 
-def build(served: Collection[str]) -> gr.HTML:
+def build(store: ModelStore) -> gr.HTML:
     """Add the tools to the open Gradio context.
 
     Args:
-        served: tasks with a model; lessons that need another one are not offered.
+        store: the models; lessons that need one of another task are not offered.
 
     Raises:
         UserError: lessons-invalid.
     """
+    served = {store.load(key).task for key in store.defaults.values()}
     words = {f"t_{key}": escape(text) for key, text in texts.FRAME.items()}
     scripts = (DOM, *(HERE / name for name in SCRIPTS))
     return gr.HTML(

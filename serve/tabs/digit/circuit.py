@@ -28,7 +28,8 @@ from serve.web.gradio_patches import QUIET
 TASK, CIRCUITS = "mnist", "logic"  # of the tab; of the models that are circuits
 MAX_GATES = 200_000  # in the browser; the default recipe has 9,950
 FOLDER = Path(__file__).parent
-SCRIPTS = ("../dom.js", "circuit_net.js", "circuit_map.js", "circuit_tree.js", "circuit.js")
+PARTS = ("net", "map", "tree")
+SCRIPTS = ("../dom.js", *(f"circuit_{part}.js" for part in PARTS), "circuit.js", "circuit_link.js")
 
 
 def build_circuit(store: ModelStore, model: gr.Dropdown) -> gr.HTML:
