@@ -15,7 +15,8 @@ from experiments.core import cli
 from experiments.core.paths import DRAWINGS
 from experiments.data import strokes
 
-STROKES, WARM_UP = 60, 5
+STROKES, WARM_UP = 40, 5
+EVERY = 3  # point of a stroke is passed on to the browser
 VIEW = "#digit-network [data-network]"
 # Records the time from the end of each stroke to the frame after the one that draws the network.
 TIMER = """() => {
@@ -74,7 +75,7 @@ def stroke_times(page: Page) -> list[float]:
         page.locator(f"{VIEW} [data-detail]").wait_for(state="hidden")
         page.wait_for_timeout(300)
         for stroke in drawing.strokes:
-            browser.draw_stroke(page, stroke.tolist())
+            browser.draw_stroke(page, stroke.tolist()[::EVERY])
             drawn += 1
             page.wait_for_function(f"window.times.length >= {drawn}", timeout=10_000)
             page.wait_for_timeout(150)

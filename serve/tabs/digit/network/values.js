@@ -87,7 +87,9 @@ function arithmetic({ layer, map, pixel }) {
 // ---- what is chosen, with the strongest in place of null
 function strongestMap(layer) {
   if (layer === state.layers.length) return state.target;
-  return state.paths[layer]?.maps[0]?.[0] ?? 0;
+  const lit = state.paths[layer]?.maps ?? [];
+  const [map = 0] = lit.find(([, value]) => value > 0) ?? lit[0] ?? [];
+  return map;
 }
 function largestPixel(layer, map) {
   const { side, values } = state.maps[layer];
