@@ -125,6 +125,7 @@ READ_THE_FILES = {
     "experiments/tasks/task.py": "HeldOut itself",
     "experiments/feedback.py": "copies them into an exported data set",
     "serve/tabs/digit/build_index.py": "shows on the page which of them a served model misreads",
+    "serve/tabs/digit/neighbor_index.py": "shows on the page which of them excite a hidden unit",
     "export/space.py": "copies a small part of MNIST",
     "export/page_assets.py": "takes ten of them as the page's examples",
     "benchmarks/logic.py": "compares two circuits of the same votes, and times them",
