@@ -15,7 +15,7 @@ from torch import Generator, nn
 from experiments import tasks
 from experiments.data.augment import random_affine
 from experiments.tasks.task import Hparams, Split, Splits
-from experiments.training import optim
+from experiments.training import optim, threads
 from experiments.training.batches import AHEAD, Batch, ahead
 from experiments.training.device import choose_device, choose_precision, to_device
 from experiments.training.loop import DivergedError, fit, initialise, seeds
@@ -280,13 +280,16 @@ def test_bf16_learns_too(small: Small) -> None:
     assert all(p.dtype == torch.float32 for p in net.parameters())
 
 
-def test_batches_are_made_in_order_a_few_ahead_by_one_thread() -> None:
+def test_batches_are_made_in_order_a_few_ahead_by_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "AVAILABLE", torch.get_num_threads() + 1)
     made: list[int] = []
-    threads = set()
+    makers = set()
 
     def make(step: int) -> Batch:
         made.append(step)
-        threads.add(threading.get_ident())
+        makers.add(threading.get_ident())
         return Batch(torch.tensor(step), torch.tensor(-step), {})
 
     last = 3 * AHEAD
@@ -294,10 +297,30 @@ def test_batches_are_made_in_order_a_few_ahead_by_one_thread() -> None:
         assert batch.x == step == -batch.y
         assert len(made) <= step - 1 + AHEAD
     assert step == last and made == list(range(2, last + 1))
-    assert len(threads) == 1 and threading.get_ident() not in threads
+    assert len(makers) == 1 and threading.get_ident() not in makers
 
 
-def test_an_error_of_the_augmentation_ends_the_training() -> None:
+def test_without_a_spare_processor_each_batch_is_made_when_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "AVAILABLE", torch.get_num_threads())
+    made: list[int] = []
+
+    def make(step: int) -> Batch:
+        made.append(step)
+        return Batch(torch.tensor(step), torch.tensor(step), {})
+
+    for step, batch in enumerate(ahead(make, 2, 5), 2):
+        assert batch.x == step and made == list(range(2, step + 1))
+    assert made == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_an_error_of_the_augmentation_ends_the_training(
+    spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "AVAILABLE", torch.get_num_threads() + spare)
+
     def make(step: int) -> Batch:
         if step == 2:
             raise RuntimeError("no batch")

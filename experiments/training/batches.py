@@ -1,7 +1,7 @@
-"""Batches of a training, augmented ahead of the network by a thread of their own.
+"""Batches of a training, augmented ahead of the network where a processor is left over.
 
-So the network never waits for the augmentation where there is a second processor, and needs only
-one thread itself: threads of one operation wait for each other, two operations do not.
+A training beside a busy process has one thread; its network then does not wait for the
+augmentation: threads of one operation wait for each other, two operations do not.
 """
 
 from collections import deque
@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Generator, Tensor
+
+from experiments.training import threads
 
 AHEAD = 4  # batches; some take long, since their digits have to be drawn
 
@@ -25,7 +27,13 @@ class Batch(NamedTuple):
 
 
 def ahead(make: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch]:
-    """Yield `make(first)` to `make(last)`; a thread calls it, in this order, some steps ahead."""
+    """Yield `make(first)` to `make(last)`, which are called in this order.
+
+    A thread calls them some steps ahead if a processor is left over.
+    """
+    if not threads.has_spare():
+        yield from map(make, range(first, last + 1))
+        return
     with ThreadPoolExecutor(1) as thread:
         waiting = deque(thread.submit(make, i) for i in range(first, min(first + AHEAD, last + 1)))
         following = first + len(waiting)

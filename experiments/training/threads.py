@@ -40,6 +40,11 @@ def mapped(function: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
         return list(pool.map(function, items))
 
 
+def has_spare() -> bool:
+    """Return whether a processor is left over by the number of threads that was chosen."""
+    return torch.get_num_threads() < AVAILABLE
+
+
 def choose(step: Callable[[], object], folder: Path | None) -> int:
     """Set torch's number of threads to the stored or else the fastest one, and return it.
 

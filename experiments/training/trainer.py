@@ -93,7 +93,7 @@ class Trainer:
     def first_step(self) -> Callable[[], None]:
         """Return a step on the first batch that changes nothing, for measurements.
 
-        As in a fit, a thread augments a batch meanwhile.
+        As in a fit, a thread augments a batch meanwhile if a processor is left over.
         """
         net, count = self.net().train(), self.hparams.batch_size
         x, y = self.train.x[:count], self.train.y[:count]
@@ -101,13 +101,20 @@ class Trainer:
         def augment() -> None:
             self.task.augment(x, y, self.hparams, torch.Generator().manual_seed(0))
 
+        def learn() -> None:
+            with torch.random.fork_rng(devices=[]), autocast(self.device, self.precision):
+                logits = net(x).float()
+            self.task.loss(logits, y, self.hparams.label_smoothing).mean(0).sum().backward()
+
         def step() -> None:
-            with ThreadPoolExecutor(1) as thread:
-                augmented = thread.submit(augment)
-                with torch.random.fork_rng(devices=[]), autocast(self.device, self.precision):
-                    logits = net(x).float()
-                self.task.loss(logits, y, self.hparams.label_smoothing).mean(0).sum().backward()
-                augmented.result()
+            if threads.has_spare():
+                with ThreadPoolExecutor(1) as thread:
+                    augmented = thread.submit(augment)
+                    learn()
+                    augmented.result()
+            else:
+                augment()
+                learn()
 
         return step
 
