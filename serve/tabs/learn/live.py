@@ -159,7 +159,7 @@ class Live:
         return Path(path)
 
     def state(self, client: str) -> Mapping[str, object]:
-        """Return what a client is told besides the frames."""
+        """Return what a client is sent besides the frames."""
         with self._lock:
             training = self.training
             waiting = list(self.waiting)
